@@ -1,0 +1,301 @@
+// Package config reads the settings from the environment, checks them whole and
+// prints them without secrets. It owns names, defaults and rules of settings;
+// it never opens anything. Start at Config.
+package config
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"reflect"
+	"sort"
+	"strings"
+
+	"github.com/caarlos0/env/v11"
+)
+
+// Config is every setting. Each also has a _FILE twin that names a file to
+// read the value from, for secrets.
+type Config struct {
+	Listen       string `env:"SHINGLE_LISTEN" envDefault:":8080"`
+	OpsListen    string `env:"SHINGLE_OPS_LISTEN"`
+	DataDir      string `env:"SHINGLE_DATA_DIR" envDefault:".shingle"`
+	PlatformHost string `env:"SHINGLE_PLATFORM_HOST" envDefault:"platform.localhost"`
+	BoardDomain  string `env:"SHINGLE_BOARD_DOMAIN"`
+	PublicURL    string `env:"SHINGLE_PUBLIC_URL"`
+
+	DatabaseURL         string `env:"SHINGLE_DATABASE_URL" secret:"url"`
+	PlatformDatabaseURL string `env:"SHINGLE_PLATFORM_DATABASE_URL" secret:"url"`
+	ListenDatabaseURL   string `env:"SHINGLE_LISTEN_DATABASE_URL" secret:"url"`
+	MigrateDatabaseURL  string `env:"SHINGLE_MIGRATE_DATABASE_URL" secret:"url"`
+	DatabaseConns       int    `env:"SHINGLE_DATABASE_CONNECTIONS" envDefault:"16"`
+
+	RedisURL     string `env:"SHINGLE_REDIS_URL" secret:"url"`
+	TypesenseURL string `env:"SHINGLE_TYPESENSE_URL"`
+	TypesenseKey string `env:"SHINGLE_TYPESENSE_KEY" secret:"all"`
+
+	StripeKey            string   `env:"SHINGLE_STRIPE_KEY" secret:"all"`
+	StripeAPIBase        string   `env:"SHINGLE_STRIPE_API_BASE"`
+	StripeWebhookSecrets []string `env:"SHINGLE_STRIPE_WEBHOOK_SECRET" secret:"all"`
+
+	SMTPURL   string `env:"SHINGLE_SMTP_URL" secret:"url"`
+	MailFrom  string `env:"SHINGLE_MAIL_FROM"`
+	SecretKey string `env:"SHINGLE_SECRET_KEY" secret:"all"`
+	BlobURL   string `env:"SHINGLE_BLOB_URL" secret:"url"`
+
+	// TrustedProxies may say X-Forwarded-For and -Proto (CIDR).
+	TrustedProxies []string `env:"SHINGLE_TRUSTED_PROXIES"`
+	Concurrency    int      `env:"SHINGLE_WORKERS" envDefault:"10"`
+	CacheBytes     int64    `env:"SHINGLE_CACHE_BYTES" envDefault:"67108864"`
+	// PageCache off is for measuring.
+	PageCache bool `env:"SHINGLE_PAGE_CACHE" envDefault:"true"`
+}
+
+// Problems is everything that is wrong with the settings, one line each.
+type Problems []string
+
+func (p Problems) Error() string {
+	return "the settings need work:\n  - " + strings.Join(p, "\n  - ")
+}
+
+// Load reads the environment. Mode is the command: "dev" fills what it can
+// provide by itself, so missing servers are no problem there.
+func Load(mode string, environ []string) (*Config, error) {
+	vars := env.ToMap(environ)
+	var problems Problems
+	for _, name := range Names() {
+		file, ok := vars[name+"_FILE"]
+		if !ok {
+			continue
+		}
+		if _, both := vars[name]; both && vars[name] != "" {
+			problems = append(problems, name+" and "+name+"_FILE are both set: keep one")
+			continue
+		}
+		b, err := os.ReadFile(file) // #nosec G304 G703 -- the operator's own setting
+		if err != nil {
+			problems = append(problems, name+"_FILE cannot be read: "+file)
+			continue
+		}
+		vars[name] = strings.TrimSpace(string(b))
+	}
+	c := new(Config)
+	if err := env.ParseWithOptions(c, env.Options{Environment: vars}); err != nil {
+		if agg, ok := err.(env.AggregateError); ok {
+			for _, e := range agg.Errors {
+				problems = append(problems, plain(e))
+			}
+		} else {
+			problems = append(problems, plain(err))
+		}
+	}
+	c.defaults(mode)
+	problems = append(problems, c.check(mode)...)
+	if len(problems) > 0 {
+		sort.Strings(problems)
+		return nil, problems
+	}
+	return c, nil
+}
+
+// plain drops the library's type names; values never appear, they may be secret.
+func plain(err error) string {
+	if pe, ok := err.(env.ParseError); ok {
+		for i := range reflect.TypeFor[Config]().NumField() {
+			f := reflect.TypeFor[Config]().Field(i)
+			if f.Name == pe.Name {
+				return fmt.Sprintf("%s cannot be read as %s", f.Tag.Get("env"), pe.Type)
+			}
+		}
+	}
+	return "a setting cannot be read"
+}
+
+// Names lists every setting's name.
+func Names() []string {
+	var names []string
+	for i := range reflect.TypeFor[Config]().NumField() {
+		names = append(names, reflect.TypeFor[Config]().Field(i).Tag.Get("env"))
+	}
+	return names
+}
+
+func (c *Config) defaults(mode string) {
+	if c.OpsListen == "" {
+		c.OpsListen = "127.0.0.1:9090"
+		if mode == "worker" {
+			c.OpsListen = "127.0.0.1:9091"
+		}
+	}
+	if abs, err := filepath.Abs(c.DataDir); err == nil {
+		c.DataDir = abs
+	}
+	c.PlatformHost = strings.ToLower(strings.TrimSuffix(c.PlatformHost, "."))
+	c.BoardDomain = strings.ToLower(strings.Trim(c.BoardDomain, "."))
+	_, port, _ := net.SplitHostPort(c.Listen)
+	if mode == "dev" || c.PlatformHost == "platform.localhost" {
+		if c.BoardDomain == "" {
+			c.BoardDomain = "localhost"
+		}
+		if c.PublicURL == "" {
+			c.PublicURL = "http://localhost:" + port
+		}
+	}
+	if c.PublicURL == "" {
+		c.PublicURL = "https://" + c.PlatformHost
+	}
+	if c.MailFrom == "" {
+		c.MailFrom = "boards@" + c.PlatformHost
+	}
+	if c.ListenDatabaseURL == "" {
+		c.ListenDatabaseURL = c.DatabaseURL
+	}
+	if c.BlobURL == "" {
+		c.BlobURL = "file://" + filepath.ToSlash(filepath.Join(c.DataDir, "files")) + "?create_dir=1&no_tmp_dir=1"
+	}
+}
+
+func (c *Config) check(mode string) Problems {
+	var p Problems
+	bad := func(format string, args ...any) { p = append(p, fmt.Sprintf(format, args...)) }
+	for name, addr := range map[string]string{"SHINGLE_LISTEN": c.Listen, "SHINGLE_OPS_LISTEN": c.OpsListen} {
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			bad("%s is not an address to listen on: write host:port or :port", name)
+		}
+	}
+	if u, err := url.Parse(c.PublicURL); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		bad("SHINGLE_PUBLIC_URL is not a URL: write https://example.org or http://localhost:8080")
+	}
+	for name, raw := range map[string]string{"SHINGLE_DATABASE_URL": c.DatabaseURL, "SHINGLE_PLATFORM_DATABASE_URL": c.PlatformDatabaseURL,
+		"SHINGLE_LISTEN_DATABASE_URL": c.ListenDatabaseURL, "SHINGLE_MIGRATE_DATABASE_URL": c.MigrateDatabaseURL} {
+		if raw == "" {
+			continue
+		}
+		if u, err := url.Parse(raw); err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {
+			bad("%s is not a database URL: write postgres://user:password@host:5432/database", name)
+		}
+	}
+	if c.DatabaseURL != "" && c.DatabaseURL == c.PlatformDatabaseURL {
+		bad("SHINGLE_PLATFORM_DATABASE_URL is the same login as SHINGLE_DATABASE_URL: the wall between boards needs two")
+	}
+	checkURL := func(name, raw string, schemes ...string) {
+		if raw == "" {
+			return
+		}
+		u, err := url.Parse(raw)
+		if err == nil {
+			for _, s := range schemes {
+				if u.Scheme == s {
+					return
+				}
+			}
+		}
+		bad("%s is not a URL of a kind that works here (%s://…)", name, strings.Join(schemes, ":// or "))
+	}
+	checkURL("SHINGLE_REDIS_URL", c.RedisURL, "redis", "rediss", "unix")
+	checkURL("SHINGLE_TYPESENSE_URL", c.TypesenseURL, "http", "https")
+	checkURL("SHINGLE_STRIPE_API_BASE", c.StripeAPIBase, "http", "https")
+	checkURL("SHINGLE_SMTP_URL", c.SMTPURL, "smtp", "smtps")
+	checkURL("SHINGLE_BLOB_URL", c.BlobURL, "file", "mem")
+	if (c.TypesenseURL == "") != (c.TypesenseKey == "") {
+		bad("SHINGLE_TYPESENSE_URL and SHINGLE_TYPESENSE_KEY go together: set both or neither")
+	}
+	if c.SecretKey != "" && len(c.secret()) < 32 {
+		bad("SHINGLE_SECRET_KEY is too short: 32 random bytes, as hex or base64 (openssl rand -hex 32)")
+	}
+	if c.DatabaseConns < 2 {
+		bad("SHINGLE_DATABASE_CONNECTIONS must be 2 or more")
+	}
+	if c.Concurrency < 1 {
+		bad("SHINGLE_WORKERS must be 1 or more")
+	}
+	for _, t := range c.TrustedProxies {
+		if _, _, err := net.ParseCIDR(t); err != nil && net.ParseIP(t) == nil {
+			bad("SHINGLE_TRUSTED_PROXIES holds something that is not an address or CIDR")
+		}
+	}
+	need := func(name, v, what string) {
+		if v == "" {
+			bad("%s is missing: %s", name, what)
+		}
+	}
+	switch mode {
+	case "serve", "worker":
+		need("SHINGLE_REDIS_URL", c.RedisURL, "redis://host:6379/0")
+		need("SHINGLE_SECRET_KEY", c.SecretKey, "32 random bytes, as hex or base64 (openssl rand -hex 32)")
+		need("SHINGLE_STRIPE_KEY", c.StripeKey, "the platform's secret key from Stripe's dashboard")
+		if mode == "serve" && len(c.StripeWebhookSecrets) == 0 {
+			bad("SHINGLE_STRIPE_WEBHOOK_SECRET is missing: `shingle stripe webhooks` makes the endpoints and prints it")
+		}
+		need("SHINGLE_SMTP_URL", c.SMTPURL, "smtp://user:password@host:587")
+		need("SHINGLE_BOARD_DOMAIN", c.BoardDomain, "boards live at <slug>.<it>")
+		fallthrough
+	case "board", "staff", "seed", "search", "doctor":
+		need("SHINGLE_DATABASE_URL", c.DatabaseURL, "the app's login")
+		need("SHINGLE_PLATFORM_DATABASE_URL", c.PlatformDatabaseURL, "the platform's login")
+	case "migrate":
+		need("SHINGLE_MIGRATE_DATABASE_URL", c.MigrateDatabaseURL, "the owner's login")
+		need("SHINGLE_DATABASE_URL", c.DatabaseURL, "the app's login, made when missing")
+		need("SHINGLE_PLATFORM_DATABASE_URL", c.PlatformDatabaseURL, "the platform's login, made when missing")
+	case "stripe":
+		need("SHINGLE_STRIPE_KEY", c.StripeKey, "the platform's secret key from Stripe's dashboard")
+	case "dev":
+		n := 0
+		for _, u := range []string{c.DatabaseURL, c.PlatformDatabaseURL, c.MigrateDatabaseURL} {
+			if u != "" {
+				n++
+			}
+		}
+		if n != 0 && n != 3 {
+			bad("set SHINGLE_DATABASE_URL, SHINGLE_PLATFORM_DATABASE_URL and SHINGLE_MIGRATE_DATABASE_URL together, or none of them")
+		}
+	}
+	local := c.BoardDomain == "localhost" || strings.HasSuffix(c.BoardDomain, ".localhost")
+	if mode == "serve" && !local && (c.PlatformHost == c.BoardDomain || strings.HasSuffix(c.PlatformHost, "."+c.BoardDomain)) {
+		bad("SHINGLE_BOARD_DOMAIN holds the platform's own host: boards need another registrable domain, or their pages could set cookies for the platform")
+	}
+	return p
+}
+
+func (c *Config) secret() []byte {
+	if b, err := hex.DecodeString(c.SecretKey); err == nil && len(b) >= 32 {
+		return b
+	}
+	if b, err := base64.StdEncoding.DecodeString(c.SecretKey); err == nil && len(b) >= 32 {
+		return b
+	}
+	return []byte(c.SecretKey)
+}
+
+// Secret is the key that signs and seals, 32 bytes or more.
+func (c *Config) Secret() []byte { return c.secret() }
+
+// Redacted lists the settings as NAME=value lines with secrets hidden.
+func (c *Config) Redacted() []string {
+	var lines []string
+	v := reflect.ValueOf(c).Elem()
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		text := fmt.Sprint(v.Field(i).Interface())
+		if v.Field(i).Kind() == reflect.Slice {
+			text = strings.Trim(text, "[]")
+		}
+		switch {
+		case text == "":
+		case f.Tag.Get("secret") == "all":
+			text = "(set)"
+		case f.Tag.Get("secret") == "url":
+			if u, err := url.Parse(text); err == nil {
+				text = u.Redacted()
+			} else {
+				text = "(set)"
+			}
+		}
+		lines = append(lines, f.Tag.Get("env")+"="+text)
+	}
+	return lines
+}

@@ -1,0 +1,276 @@
+package mail
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	htmltemplate "html/template"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	texttemplate "text/template"
+	"time"
+
+	"github.com/uptrace/bun"
+	gomail "github.com/wneessen/go-mail"
+
+	"shingle/internal/fault"
+	"shingle/tasks"
+	"shingle/tenant"
+)
+
+//go:embed layout
+var layoutFiles embed.FS
+
+// Brand is how a board's mails look: safe CSS colours. Zero is the house style.
+type Brand struct{ Accent, AccentText string }
+
+// Sender fills and sends queued mails.
+type Sender struct {
+	DB       *tenant.DB
+	Platform *tenant.Platform
+	// Transport puts a message on the wire.
+	Transport Transport
+	// From is the envelope's and header's address; the display name is the board's.
+	From string
+	// PlatformName signs mails of the platform itself.
+	PlatformName string
+	// Brand finds a board's colours; nil means the house style.
+	Brand func(ctx context.Context, t *tenant.Tenant) Brand
+
+	words *Catalogue
+	html  *htmltemplate.Template
+	text  *texttemplate.Template
+}
+
+// Transport puts one message on the wire. Kind fault.Invalid means that this
+// recipient will never take it; anything else is tried again.
+type Transport interface {
+	Send(ctx context.Context, m *gomail.Msg) error
+}
+
+// Load parses words and layout; call once before Register.
+func (s *Sender) Load() error {
+	var err error
+	if s.words, err = LoadCatalogue(); err != nil {
+		return err
+	}
+	if s.html, err = htmltemplate.ParseFS(layoutFiles, "layout/mail.html"); err != nil {
+		return err
+	}
+	s.text, err = texttemplate.ParseFS(layoutFiles, "layout/mail.txt")
+	return err
+}
+
+// Register takes over the sending task.
+func (s *Sender) Register(m *tasks.Mux) { m.Handle(taskSend, s.send) }
+
+// inDoor runs fn in the board's own transaction, or the platform's for mails
+// of the platform.
+func (s *Sender) inDoor(ctx context.Context, fn tenant.Fn) error {
+	if tenant.From(ctx) == nil {
+		return s.Platform.Write(ctx, fn)
+	}
+	return s.DB.Write(ctx, fn)
+}
+
+// send is a network effect in three steps: read what is still queued, put it on
+// the wire with the Message-ID that it always had, record and finish. Dead
+// between two and three means the same Message-ID again.
+func (s *Sender) send(ctx context.Context, t *tasks.Task) error {
+	var p sendPayload
+	if err := t.Decode(&p); err != nil {
+		return err
+	}
+	var r row
+	err := s.inDoor(ctx, func(ctx context.Context, tx bun.IDB) error {
+		return tx.NewRaw(`SELECT * FROM mails WHERE tenant_id = ? AND id = ?`, t.TenantID, p.MailID).Scan(ctx, &r)
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil // erased meanwhile
+	}
+	if err != nil {
+		return err
+	}
+	state, note := "sent", ""
+	if r.State == "queued" {
+		msg, err := s.build(ctx, &r)
+		if err == nil {
+			err = s.Transport.Send(ctx, msg)
+		}
+		if err != nil && !fault.Is(err, fault.Invalid) {
+			return err
+		}
+		if err != nil {
+			state, note = "refused", fault.TextOf(err)
+		}
+	}
+	return s.inDoor(ctx, func(ctx context.Context, tx bun.IDB) error {
+		if err := t.Finish(ctx, tx); err != nil {
+			return err
+		}
+		// Links in the payload may grant something: they are not kept once sent.
+		_, err := tx.NewRaw(`UPDATE mails SET state = ?, error = ?, sent_at = now(), payload = '{}'
+			WHERE tenant_id = ? AND id = ? AND state = 'queued'`, state, note, t.TenantID, p.MailID).Exec(ctx)
+		return err
+	})
+}
+
+// view is what the layout sees.
+type view struct {
+	*filled
+	Locale, Dir, Board, URL, Quote, Code, Why, StopText, StopURL, Fallback, Accent, AccentText string
+
+	QuoteLines []string
+	Items      []Item
+}
+
+func (s *Sender) build(ctx context.Context, r *row) (*gomail.Msg, error) {
+	var p payload
+	if err := json.Unmarshal(r.Payload, &p); err != nil {
+		return nil, fmt.Errorf("mail payload: %w", err)
+	}
+	name, replyTo, brand := s.PlatformName, p.ReplyTo, Brand{}
+	if t := tenant.From(ctx); t != nil {
+		name = t.Name
+		if replyTo == "" {
+			replyTo = t.ContactEmail
+		}
+		if s.Brand != nil {
+			brand = s.Brand(ctx, t)
+		}
+	}
+	if brand.Accent == "" {
+		brand = Brand{Accent: "#1d4ed8", AccentText: "#ffffff"}
+	}
+	data := Data{}
+	for k, v := range p.Data {
+		data[k] = v
+	}
+	data["Board"] = name
+	v, err := s.view(r, &p, data, brand)
+	if err != nil {
+		return nil, err
+	}
+	return s.message(r, v, name, replyTo)
+}
+
+func (s *Sender) view(r *row, p *payload, data Data, brand Brand) (*view, error) {
+	f, err := s.words.fill(r.Kind, r.Locale, data)
+	if err != nil {
+		return nil, err
+	}
+	foot, err := s.words.fill("mail-footer", r.Locale, data)
+	if err != nil {
+		return nil, err
+	}
+	v := &view{filled: f, Locale: r.Locale, Dir: "ltr", Board: data["Board"].(string), URL: p.URL, Quote: p.Quote, Items: p.Items,
+		Why: foot.Lines[0], StopText: foot.Lines[1], Fallback: foot.Lines[2], StopURL: p.StopURL, Accent: brand.Accent, AccentText: brand.AccentText}
+	v.Code, _ = data["Code"].(string)
+	if p.Quote != "" {
+		v.QuoteLines = strings.Split(strings.ReplaceAll(p.Quote, "\r\n", "\n"), "\n")
+	}
+	return v, nil
+}
+
+func (s *Sender) message(r *row, v *view, name, replyTo string) (*gomail.Msg, error) {
+	var html, text bytes.Buffer
+	if err := s.html.Execute(&html, v); err != nil {
+		return nil, err
+	}
+	if err := s.text.Execute(&text, v); err != nil {
+		return nil, err
+	}
+	m := gomail.NewMsg()
+	if err := m.FromFormat(name, s.From); err != nil {
+		return nil, fmt.Errorf("the sender's address: %w", err)
+	}
+	if err := m.To(r.Recipient); err != nil {
+		return nil, fault.New(fault.Invalid, "the recipient's address cannot be written to")
+	}
+	if replyTo != "" {
+		if err := m.ReplyTo(replyTo); err != nil {
+			return nil, fault.New(fault.Invalid, "the reply address cannot be written to")
+		}
+	}
+	_, domain, _ := strings.Cut(s.From, "@")
+	m.SetMessageIDWithValue(r.MessageID + "@" + domain)
+	m.SetDateWithValue(r.CreatedAt)
+	m.Subject(v.Subject)
+	// Auto-replies and vacation notes stay away.
+	m.SetGenHeader("Auto-Submitted", "auto-generated")
+	m.SetGenHeader("X-Shingle-Kind", r.Kind)
+	if v.StopURL != "" {
+		m.SetGenHeader(gomail.HeaderListUnsubscribe, "<"+v.StopURL+">")
+		m.SetGenHeader(gomail.HeaderListUnsubscribePost, "List-Unsubscribe=One-Click")
+	}
+	m.SetBodyString(gomail.TypeTextPlain, strings.TrimSpace(text.String())+"\n")
+	m.AddAlternativeString(gomail.TypeTextHTML, html.String())
+	return m, nil
+}
+
+// SMTP sends over SMTP: smtp://user:password@host:587 (STARTTLS when offered,
+// demanded with a password off this machine) or smtps://host:465.
+type SMTP struct {
+	host string
+	opts []gomail.Option
+}
+
+// NewSMTP reads the URL. Errors never hold its password.
+func NewSMTP(raw string) (*SMTP, error) {
+	u, err := url.Parse(raw)
+	if err != nil || u.Hostname() == "" {
+		return nil, errors.New("SHINGLE_SMTP_URL cannot be read: smtp://user:password@host:587")
+	}
+	s := &SMTP{host: u.Hostname(), opts: []gomail.Option{gomail.WithTimeout(20 * time.Second)}}
+	if p := u.Port(); p != "" {
+		port, err := strconv.Atoi(p)
+		if err != nil {
+			return nil, errors.New("SHINGLE_SMTP_URL: the port is not a number")
+		}
+		s.opts = append(s.opts, gomail.WithPort(port))
+	}
+	ip := net.ParseIP(s.host)
+	local := s.host == "localhost" || (ip != nil && ip.IsLoopback())
+	switch {
+	case u.Scheme == "smtps":
+		s.opts = append(s.opts, gomail.WithSSL())
+	case local:
+		s.opts = append(s.opts, gomail.WithTLSPolicy(gomail.NoTLS))
+	case u.User != nil:
+		s.opts = append(s.opts, gomail.WithTLSPolicy(gomail.TLSMandatory))
+	default:
+		s.opts = append(s.opts, gomail.WithTLSPolicy(gomail.TLSOpportunistic))
+	}
+	if u.User != nil {
+		pass, _ := u.User.Password()
+		s.opts = append(s.opts, gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover), gomail.WithUsername(u.User.Username()), gomail.WithPassword(pass))
+	}
+	return s, nil
+}
+
+// Send implements Transport.
+func (s *SMTP) Send(ctx context.Context, m *gomail.Msg) error {
+	c, err := gomail.NewClient(s.host, s.opts...)
+	if err != nil {
+		return errors.New("the mail server's settings do not work")
+	}
+	if err := c.DialAndSendWithContext(ctx, m); err != nil {
+		var se *gomail.SendError
+		if errors.As(err, &se) && !se.IsTemp() && se.ErrorCode() >= 550 && se.ErrorCode() <= 553 {
+			return fault.New(fault.Invalid, "the recipient's server refused the address (%d)", se.ErrorCode())
+		}
+		// The text may quote the recipient: keep the code alone.
+		code := 0
+		if se != nil {
+			code = se.ErrorCode()
+		}
+		return fault.New(fault.Unavailable, "the mail server did not take the message (%d)", code)
+	}
+	return nil
+}

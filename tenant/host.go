@@ -1,0 +1,97 @@
+package tenant
+
+import (
+	"net/netip"
+	"strings"
+
+	"golang.org/x/net/idna"
+)
+
+// maxHost is the longest host name in DNS, without the trailing dot.
+const maxHost = 253
+
+// NormaliseHost turns a Host header into the form that hosts are stored in:
+// lower case, punycode, without port and trailing dot. The result uses buf
+// when the host is plain ASCII, so that a look-up need not allocate. It is nil
+// for anything that cannot be a host.
+func NormaliseHost(buf []byte, host string) []byte {
+	if host == "" || len(host) > maxHost+7 {
+		return nil
+	}
+	if host[0] == '[' { // an IPv6 literal
+		end := strings.IndexByte(host, ']')
+		if end < 0 || !validPort(host[end+1:]) {
+			return nil
+		}
+		addr, err := netip.ParseAddr(host[1:end])
+		if err != nil || !addr.Is6() || addr.Zone() != "" {
+			return nil
+		}
+		return append(buf, addr.String()...)
+	}
+	if i := strings.IndexByte(host, ':'); i >= 0 {
+		if !validPort(host[i:]) {
+			return nil
+		}
+		host = host[:i]
+	}
+	host = strings.TrimSuffix(host, ".")
+	if host == "" || len(host) > maxHost {
+		return nil
+	}
+	label := 0
+	for i := range len(host) {
+		c := host[i]
+		switch {
+		case c >= 'A' && c <= 'Z':
+			buf = append(buf, c+'a'-'A')
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '_':
+			buf = append(buf, c)
+		case c == '-':
+			if label == 0 {
+				return nil
+			}
+			buf = append(buf, c)
+		case c == '.':
+			if label == 0 || host[i-1] == '-' {
+				return nil
+			}
+			buf, label = append(buf, c), -1
+		case c >= 0x80:
+			return international(host)
+		default:
+			return nil
+		}
+		if label++; label > 63 {
+			return nil
+		}
+	}
+	if host[len(host)-1] == '-' {
+		return nil
+	}
+	return buf
+}
+
+// international handles a host with letters beyond ASCII; it may allocate.
+func international(host string) []byte {
+	ascii, err := idna.Lookup.ToASCII(host)
+	if err != nil || ascii == "" || len(ascii) > maxHost || strings.HasSuffix(ascii, ".") {
+		return nil
+	}
+	return []byte(ascii)
+}
+
+func validPort(s string) bool {
+	if s == "" {
+		return true
+	}
+	if s[0] != ':' || len(s) > 6 {
+		return false
+	}
+	for _, c := range s[1:] {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return true
+}

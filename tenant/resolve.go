@@ -1,0 +1,310 @@
+package tenant
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/uptrace/bun"
+	"golang.org/x/sync/singleflight"
+
+	"shingle/internal/fault"
+	"shingle/internal/pg"
+)
+
+const (
+	// maxHosts bounds the known hosts kept, maxUnknown the unknown ones: a flood
+	// of made-up names must not push boards out.
+	maxHosts, maxUnknown = 200_000, 50_000
+	unknownFor           = 30 * time.Second
+	// While the listener is lost an entry is asked again when used, at most once
+	// in confirmEvery, and is served as last known for at most trustFor.
+	confirmEvery = time.Second
+	trustFor     = 10 * time.Minute
+)
+
+// Resolver turns a Host header into a board, from a bounded in-process cache
+// that notifications keep true.
+type Resolver struct {
+	platform *Platform
+	log      *slog.Logger
+	now      func() time.Time
+	flight   singleflight.Group
+	linked   atomic.Bool
+	stale    atomic.Int64
+
+	mu      sync.RWMutex
+	known   map[string]*entry
+	unknown map[string]time.Time
+	byID    map[ID]*board
+	epoch   uint64 // moves when something is forgotten, so that a slow look-up is not kept
+	polled  time.Time
+}
+
+// board is one tenant, shared by all its hosts.
+type board struct {
+	tenant    atomic.Pointer[Tenant]
+	asked     atomic.Int64 // unix nanoseconds of the last answer from Postgres
+	tried     atomic.Int64 // and of the last question
+	forgotten atomic.Bool  // its settings changed: ask before the next use
+}
+
+type entry struct {
+	host  string
+	board *board
+}
+
+// NewResolver makes a resolver; Attach it to a notifier and Run its poll.
+func NewResolver(p *Platform, log *slog.Logger, now func() time.Time) *Resolver {
+	return &Resolver{platform: p, log: log, now: now, known: map[string]*entry{}, unknown: map[string]time.Time{}, byID: map[ID]*board{}}
+}
+
+// Attach subscribes the resolver to what changes. Call before the notifier runs.
+func (r *Resolver) Attach(n *Notifier) {
+	n.OnBoard(r.Moved)
+	n.OnHost(r.Forget)
+	n.OnLink(func(up bool) { r.linked.Store(up) })
+}
+
+// Stale is how many requests were served from an unconfirmed entry while
+// Postgres did not answer.
+func (r *Resolver) Stale() int64 { return r.stale.Load() }
+
+// Resolve finds the board of a Host header. Kinds: fault.NotFound for a host
+// that no board has, fault.Invalid for what cannot be a host,
+// fault.Unavailable when it is not known here and Postgres does not answer.
+func (r *Resolver) Resolve(ctx context.Context, host string) (*Tenant, error) {
+	var space [maxHost + 8]byte
+	name := NormaliseHost(space[:0], host)
+	if name == nil {
+		return nil, errBadHost
+	}
+	r.mu.RLock()
+	e := r.known[string(name)] // no allocation: the compiler sees the conversion
+	var gone time.Time
+	if e == nil {
+		gone = r.unknown[string(name)]
+	}
+	r.mu.RUnlock()
+	switch {
+	case e != nil && r.fresh(e.board):
+		return e.board.tenant.Load(), nil
+	case e != nil:
+		return r.confirm(ctx, e)
+	case !gone.IsZero() && r.now().Before(gone):
+		return nil, errUnknownHost
+	}
+	return r.load(ctx, string(name))
+}
+
+var (
+	errBadHost     = fault.New(fault.Invalid, "not a host name")
+	errUnknownHost = fault.New(fault.NotFound, "no board here")
+)
+
+// ByID finds a board for a task or a console. Kinds: fault.NotFound, fault.Unavailable.
+func (r *Resolver) ByID(ctx context.Context, id ID) (*Tenant, error) {
+	r.mu.RLock()
+	b := r.byID[id]
+	r.mu.RUnlock()
+	if b != nil && r.fresh(b) {
+		return b.tenant.Load(), nil
+	}
+	return r.fetch(ctx, "b.id = ?", id)
+}
+
+// BySlug finds a board by its slug, past the cache.
+func (r *Resolver) BySlug(ctx context.Context, slug string) (*Tenant, error) {
+	return r.fetch(ctx, "b.slug = ?", slug)
+}
+
+func (r *Resolver) fresh(b *board) bool {
+	return !b.forgotten.Load() && (r.linked.Load() || r.now().UnixNano()-b.asked.Load() < int64(confirmEvery))
+}
+
+// confirm asks again; while Postgres does not answer, the last known serves.
+func (r *Resolver) confirm(ctx context.Context, e *entry) (*Tenant, error) {
+	b, now := e.board, r.now().UnixNano()
+	last := b.tried.Load()
+	if now-last >= int64(confirmEvery) && b.tried.CompareAndSwap(last, now) || b.forgotten.Load() {
+		t, err := r.load(ctx, e.host)
+		if err == nil || !fault.Is(err, fault.Unavailable) {
+			return t, err
+		}
+	}
+	if now-b.asked.Load() < int64(trustFor) {
+		r.stale.Add(1)
+		return b.tenant.Load(), nil
+	}
+	return nil, fault.New(fault.Unavailable, "the database does not answer")
+}
+
+func (r *Resolver) load(ctx context.Context, host string) (*Tenant, error) {
+	v, err, _ := r.flight.Do(host, func() (any, error) {
+		r.mu.RLock()
+		epoch := r.epoch
+		r.mu.RUnlock()
+		t, err := r.fetch(context.WithoutCancel(ctx), "b.id = (SELECT board_id FROM hosts WHERE host = ? AND (kind = 'platform' OR verified_at IS NOT NULL))", host)
+		switch {
+		case fault.Is(err, fault.NotFound):
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			delete(r.known, host)
+			if r.epoch == epoch {
+				trim(r.unknown, maxUnknown)
+				r.unknown[host] = r.now().Add(unknownFor)
+			}
+			return nil, errUnknownHost
+		case err != nil:
+			return nil, err
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.epoch == epoch {
+			trim(r.known, maxHosts)
+			r.known[host] = &entry{host: host, board: r.byID[t.ID]}
+			delete(r.unknown, host)
+		}
+		return t, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return v.(*Tenant), nil
+}
+
+// trim makes room by dropping a few entries at random.
+func trim[V any](m map[string]V, limit int) {
+	for h := range m {
+		if len(m) < limit {
+			return
+		}
+		delete(m, h)
+	}
+}
+
+func (r *Resolver) fetch(ctx context.Context, where string, arg any) (*Tenant, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	asked := r.now()
+	t := new(Tenant)
+	err := r.platform.Read(ctx, func(ctx context.Context, tx bun.IDB) error {
+		return tx.NewRaw(`SELECT b.*, g.generation,
+				(SELECT host FROM hosts WHERE board_id = b.id AND kind = 'platform' ORDER BY created_at LIMIT 1) AS platform_host,
+				(SELECT host FROM hosts WHERE board_id = b.id AND canonical) AS canonical_host
+			FROM boards AS b JOIN generations AS g ON g.tenant_id = b.id WHERE `+where, arg).Scan(ctx, t)
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, errUnknownHost
+	}
+	if err != nil {
+		if pg.Away(err) {
+			return nil, fault.Wrap(err, fault.Unavailable, "the database does not answer")
+		}
+		return nil, err
+	}
+	if t.CanonicalHost == "" {
+		t.CanonicalHost = t.PlatformHost
+	}
+	t.location = location(t.TimeZone)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b := r.byID[t.ID]
+	if b == nil {
+		b = &board{}
+		if len(r.byID) >= maxHosts {
+			r.byID, r.known = map[ID]*board{}, map[string]*entry{}
+		}
+		r.byID[t.ID] = b
+	}
+	if old := b.tenant.Load(); old != nil && old.Generation > t.Generation {
+		t.Generation = old.Generation // a commit here overtook this read
+	}
+	b.tenant.Store(t)
+	b.asked.Store(asked.UnixNano())
+	b.tried.Store(asked.UnixNano())
+	b.forgotten.Store(false)
+	return t, nil
+}
+
+// Moved applies a board's new generation: pages of the old one are not served
+// again. Its settings may have changed too, so they are read anew when asked.
+func (r *Resolver) Moved(id ID, generation int64) {
+	r.mu.RLock()
+	b := r.byID[id]
+	r.mu.RUnlock()
+	if b == nil {
+		return
+	}
+	for {
+		old := b.tenant.Load()
+		if old.Generation >= generation {
+			return
+		}
+		t := *old
+		t.Generation = generation
+		if b.tenant.CompareAndSwap(old, &t) {
+			b.forgotten.Store(true)
+			return
+		}
+	}
+}
+
+// Forget drops what is known of a host.
+func (r *Resolver) Forget(host string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.epoch++
+	if e := r.known[host]; e != nil {
+		e.board.forgotten.Store(true)
+	}
+	delete(r.known, host)
+	delete(r.unknown, host)
+}
+
+// Run polls once a second for boards that moved, the net for a process that
+// died between its commit and its notification.
+func (r *Resolver) Run(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if err := r.poll(ctx); err != nil && ctx.Err() == nil {
+				r.log.Warn("board poll failed", "sqlstate", pg.Code(err))
+			}
+		}
+	}
+}
+
+func (r *Resolver) poll(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	var rows []struct {
+		TenantID   ID    `bun:"tenant_id"`
+		Generation int64 `bun:"generation"`
+	}
+	since := r.polled
+	if since.IsZero() {
+		since = r.now()
+	}
+	begun := r.now()
+	err := r.platform.Read(ctx, func(ctx context.Context, tx bun.IDB) error {
+		// Ten seconds of overlap: a long transaction commits with an old time.
+		return tx.NewRaw(`SELECT tenant_id, generation FROM generations WHERE changed_at > ?::timestamptz - interval '10 seconds'`, since).Scan(ctx, &rows)
+	})
+	if err != nil {
+		return err
+	}
+	r.polled = begun
+	for _, row := range rows {
+		r.Moved(row.TenantID, row.Generation)
+	}
+	return nil
+}

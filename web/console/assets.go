@@ -1,0 +1,110 @@
+package console
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"mime"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+)
+
+// Assets are files under /assets/console/<hash>/, kept for ever by browsers and
+// compressed once at start.
+type Assets struct {
+	byURL map[string]*asset
+	urls  map[string]string
+	icons map[string]template.HTML
+}
+
+type asset struct {
+	kind        string
+	plain, gzip []byte
+}
+
+// AssetPath is the route of the consoles' files.
+const AssetPath = "/assets/console/*file"
+
+// LoadAssets reads the embedded files.
+func LoadAssets() (*Assets, error) {
+	a := &Assets{byURL: map[string]*asset{}, urls: map[string]string{}, icons: map[string]template.HTML{}}
+	err := fs.WalkDir(assetFiles, "assets", func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		raw, err := assetFiles.ReadFile(p)
+		if err != nil {
+			return err
+		}
+		name := path.Base(p)
+		if path.Dir(p) == "assets/icons" {
+			a.icons[strings.TrimSuffix(name, ".svg")] = template.HTML(raw) // #nosec G203 -- embedded
+			return nil
+		}
+		kind := mime.TypeByExtension(path.Ext(name))
+		if kind == "" {
+			return nil
+		}
+		sum := sha256.Sum256(raw)
+		url := "/assets/console/" + hex.EncodeToString(sum[:6]) + "/" + name
+		var z bytes.Buffer
+		w, err := gzip.NewWriterLevel(&z, gzip.BestCompression)
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(raw); err != nil {
+			return err
+		}
+		if err := w.Close(); err != nil {
+			return err
+		}
+		a.byURL[url] = &asset{kind: kind, plain: raw, gzip: z.Bytes()}
+		a.urls[name] = url
+		return nil
+	})
+	return a, err
+}
+
+// URL is where a file is served; an unknown name is an error in the template.
+func (a *Assets) URL(name string) (string, error) {
+	if u := a.urls[name]; u != "" {
+		return u, nil
+	}
+	return "", fmt.Errorf("no asset %s", name)
+}
+
+// Icon is an icon's SVG.
+func (a *Assets) Icon(name string) (template.HTML, error) {
+	if i, ok := a.icons[name]; ok {
+		return i, nil
+	}
+	return "", fmt.Errorf("no icon %s", name)
+}
+
+// Serve answers AssetPath.
+func (a *Assets) Serve(c *gin.Context) {
+	f := a.byURL[c.Request.URL.Path]
+	if f == nil {
+		c.Status(http.StatusNotFound)
+		return
+	}
+	h := c.Writer.Header()
+	h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	h.Set("Vary", "Accept-Encoding")
+	h.Set("X-Content-Type-Options", "nosniff")
+	body := f.plain
+	if strings.Contains(c.GetHeader("Accept-Encoding"), "gzip") {
+		h.Set("Content-Encoding", "gzip")
+		body = f.gzip
+	}
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	c.Data(http.StatusOK, f.kind, body)
+}

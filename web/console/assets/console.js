@@ -1,0 +1,92 @@
+// What the consoles do beyond plain forms. Everything works without it.
+(() => {
+  "use strict";
+  const $ = (sel, el = document) => [...el.querySelectorAll(sel)];
+
+  const ready = (root) => {
+    $("[data-focus]", root).forEach((el) => el.focus());
+
+    // A dangerous act asks first; data-confirm holds the question, data-confirm-type the word to type.
+    $("form[data-confirm]", root).forEach((f) => f.addEventListener("submit", (e) => {
+      const word = f.dataset.confirmType;
+      const ok = word ? prompt(f.dataset.confirm) === word : confirm(f.dataset.confirm);
+      if (!ok) e.preventDefault();
+    }));
+
+    // Filters apply as they change.
+    $("form[data-auto] select, form[data-auto] input[type=checkbox]", root).forEach((el) =>
+      el.addEventListener("change", () => el.form.requestSubmit()));
+
+    // Copy buttons.
+    $("[data-copy]", root).forEach((b) => b.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(b.dataset.copy);
+      const old = b.textContent;
+      b.textContent = b.dataset.copied || "✓";
+      setTimeout(() => { b.textContent = old; }, 1500);
+    }));
+
+    // Bulk acts: the bar says how many, "all" ticks the page.
+    $("form[data-bulk]", root).forEach((f) => {
+      const boxes = () => $("input[name=id]", f);
+      const count = () => {
+        const n = boxes().filter((b) => b.checked).length;
+        $("[data-bulk-count]", f).forEach((el) => { el.textContent = n; });
+        $("[data-bulk-act]", f).forEach((el) => { el.disabled = n === 0; });
+      };
+      $("[data-bulk-all]", f).forEach((all) => all.addEventListener("change", () => {
+        boxes().forEach((b) => { b.checked = all.checked; });
+        count();
+      }));
+      f.addEventListener("change", count);
+      count();
+    });
+
+    // The save bar says that something changed, and leaving asks.
+    $("form[data-dirty]", root).forEach((f) => {
+      let dirty = false;
+      f.addEventListener("input", () => {
+        dirty = true;
+        $("[data-changed]", f).forEach((el) => { el.hidden = false; });
+      });
+      f.addEventListener("submit", () => { dirty = false; });
+      addEventListener("beforeunload", (e) => { if (dirty) e.preventDefault(); });
+    });
+
+    $("[data-chart]", root).forEach(draw);
+  };
+
+  // Charts are drawn from the table beside them, from zero, without colour alone.
+  const draw = (box) => {
+    if (!window.Chart) return;
+    const canvas = box.querySelector("canvas");
+    const rows = $("tbody tr", document.getElementById(canvas.id + "-data"));
+    const accent = getComputedStyle(document.documentElement).getPropertyValue("--console-accent").trim() || "#1d4f91";
+    new Chart(canvas, {
+      type: "bar",
+      data: {
+        labels: rows.map((r) => r.cells[0].textContent),
+        datasets: [{ label: box.dataset.label, data: rows.map((r) => Number(r.cells[1].dataset.value)), backgroundColor: accent, borderRadius: 3, maxBarThickness: 22 }],
+      },
+      options: {
+        animation: false, maintainAspectRatio: false,
+        plugins: { legend: { display: false } },
+        scales: { y: { beginAtZero: true, ticks: { precision: 0, maxTicksLimit: 5 }, grid: { color: "#eceff3" } }, x: { grid: { display: false }, ticks: { maxTicksLimit: 8, maxRotation: 0 } } },
+      },
+    });
+  };
+
+  $("[data-toggle-nav]").forEach((b) => b.addEventListener("click", () => {
+    const nav = document.getElementById(b.getAttribute("aria-controls"));
+    b.setAttribute("aria-expanded", String(nav.classList.toggle("show")));
+  }));
+
+  // "/" goes to the search box of the page.
+  addEventListener("keydown", (e) => {
+    if (e.key !== "/" || e.ctrlKey || e.metaKey || /^(input|textarea|select)$/i.test(e.target.tagName) || e.target.isContentEditable) return;
+    const box = document.querySelector("input[type=search]");
+    if (box) { e.preventDefault(); box.focus(); box.select(); }
+  });
+
+  ready(document);
+  document.addEventListener("htmx:afterSwap", (e) => ready(e.target));
+})();

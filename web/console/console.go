@@ -1,0 +1,193 @@
+// Package console is the shell that board admin, employer's desk and platform
+// staff share: layout, components, words, assets. It never reads a row. Start
+// at Shell and Page.
+package console
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"html/template"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"shingle/internal/fault"
+	"shingle/web/route"
+)
+
+//go:embed templates/*.html
+var templateFiles embed.FS
+
+//go:embed words/*.toml
+var wordFiles embed.FS
+
+//go:embed assets
+var assetFiles embed.FS
+
+// Locales are the languages that consoles speak.
+var Locales = []string{"en", "de"}
+
+// Page is what the shell needs besides a page's own data.
+type Page struct {
+	Title   string
+	Locale  string
+	Brand   Brand
+	Nav     []NavItem
+	User    string // name or address of who is signed in; "" hides the menu
+	SignOut string // where the sign-out form posts
+	// Menu holds further links of the user's menu.
+	Menu []Link
+	// Banner is a standing notice, e.g. of a suspended board.
+	Banner string
+	Crumbs []Link
+	// Actions are the buttons at the page's top right; the first is primary.
+	Actions []Link
+	// Narrow suits forms and texts.
+	Narrow bool
+	// Bare leaves the navigation out: sign-in, sign-up, errors.
+	Bare bool
+
+	// Filled by Render.
+	Done  string
+	Undo  string
+	Nonce string
+	Data  any
+}
+
+// Brand is the board's or the platform's name in the corner.
+type Brand struct {
+	Name, URL, Logo string
+	// Site is where the public pages are; "" hides the link.
+	Site string
+	// Accent is a safe CSS colour, AccentText what is readable on it.
+	Accent, AccentText template.CSS
+}
+
+// NavItem is one line of the side navigation.
+type NavItem struct {
+	Label, URL, Icon string
+	Active           bool
+	// Count is shown as a badge when it is not zero: what waits for somebody.
+	Count int
+}
+
+// Link is a labelled address.
+type Link struct {
+	Label, URL, Icon string
+}
+
+// Shell renders pages of one audience inside the shared layout.
+type Shell struct {
+	words  *Words
+	byPage map[string]map[string]*template.Template // locale → page → template
+	assets *Assets
+}
+
+// NewShell parses an audience's templates (files *.html in dir) and words
+// (words/<locale>.toml) together with the shell's own. Anything that does not
+// parse is an error at start.
+func NewShell(files fs.FS, dir string, words fs.FS, assets *Assets) (*Shell, error) {
+	w, err := LoadWords(wordFiles, words)
+	if err != nil {
+		return nil, err
+	}
+	s := &Shell{words: w, byPage: map[string]map[string]*template.Template{}, assets: assets}
+	for _, locale := range Locales {
+		base, err := template.New("layout").Funcs(s.funcs(locale)).ParseFS(templateFiles, "templates/*.html")
+		if err != nil {
+			return nil, fmt.Errorf("console layout: %w", err)
+		}
+		pages, err := fs.Glob(files, path.Join(dir, "*.html"))
+		if err != nil {
+			return nil, err
+		}
+		// Files that begin with _ hold parts that all pages of the audience share.
+		var parts []string
+		for _, p := range pages {
+			if strings.HasPrefix(path.Base(p), "_") {
+				parts = append(parts, p)
+			}
+		}
+		if len(parts) > 0 {
+			if base, err = base.ParseFS(files, parts...); err != nil {
+				return nil, err
+			}
+		}
+		s.byPage[locale] = map[string]*template.Template{}
+		for _, p := range pages {
+			name := strings.TrimSuffix(path.Base(p), ".html")
+			if strings.HasPrefix(name, "_") {
+				continue
+			}
+			t, err := template.Must(base.Clone()).ParseFS(files, p)
+			if err != nil {
+				return nil, fmt.Errorf("page %s: %w", name, err)
+			}
+			s.byPage[locale][name] = t
+		}
+	}
+	return s, nil
+}
+
+// Pages lists the page names, for tests.
+func (s *Shell) Pages() []string {
+	var names []string
+	for n := range s.byPage["en"] {
+		names = append(names, n)
+	}
+	return names
+}
+
+// T is a word in a language, for titles and messages made in Go.
+func (s *Shell) T(locale, key string, args ...any) string { return s.words.T(locale, key, args...) }
+
+// Locale picks the first language that the consoles speak.
+func Locale(wanted ...string) string {
+	for _, w := range wanted {
+		lang, _, _ := strings.Cut(w, "-")
+		for _, l := range Locales {
+			if lang == l {
+				return l
+			}
+		}
+	}
+	return "en"
+}
+
+// Render writes a page: the template "content" of the named file inside the
+// layout. "?ok=<key>" of the address becomes the notice done.<key>.
+func (s *Shell) Render(c *gin.Context, status int, page string, p Page, data any) error {
+	p.Locale = Locale(p.Locale)
+	t := s.byPage[p.Locale][page]
+	if t == nil {
+		return errors.New("no console page " + page)
+	}
+	p.Nonce, p.Data = route.Nonce(c), data
+	if ok := c.Query("ok"); ok != "" && s.words.Has(p.Locale, "done."+ok) {
+		p.Done = s.words.T(p.Locale, "done."+ok, c.Query("n"))
+		p.Undo = route.LocalPath(c.Query("undo"), "")
+	}
+	block := "layout"
+	if c.GetHeader("HX-Request") == "true" && c.GetHeader("HX-Target") != "" && t.Lookup("fragment-"+c.GetHeader("HX-Target")) != nil {
+		block = "fragment-" + c.GetHeader("HX-Target")
+	}
+	return route.HTML(c, status, func(w io.Writer) error { return t.ExecuteTemplate(w, block, &p) })
+}
+
+// Explain turns the field errors of a refused form into words: texts that are
+// keys of the catalogue are translated.
+func (s *Shell) Explain(locale string, err error) map[string]string {
+	out := map[string]string{}
+	for name, text := range fault.FieldsOf(err) {
+		out[name] = s.words.Text(locale, text)
+	}
+	return out
+}
+
+// Text translates a text that is a key, with arguments after "|"; other texts
+// come back as they are.
+func (s *Shell) Text(locale, text string) string { return s.words.Text(locale, text) }

@@ -1,0 +1,124 @@
+package web
+
+import (
+	"fmt"
+	"html"
+	"net/http"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"shingle/internal/fault"
+	"shingle/tenant"
+	"shingle/web/console"
+	"shingle/web/route"
+)
+
+// byHost picks the engine: the platform's own hosts get the platform's routes,
+// all else is a board's.
+type byHost struct {
+	platformHosts map[string]bool
+	platform      http.Handler
+	board         http.Handler
+}
+
+func (h *byHost) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var space [256]byte
+	if h.platformHosts[string(tenant.NormaliseHost(space[:0], r.Host))] {
+		h.platform.ServeHTTP(w, r)
+		return
+	}
+	h.board.ServeHTTP(w, r)
+}
+
+// resolve puts the board of the Host header into the request, or answers what a
+// host without a living board gets.
+func resolve(boards *tenant.Resolver) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		t, err := boards.Resolve(c.Request.Context(), c.Request.Host)
+		if err != nil {
+			noBoard(c, err)
+			return
+		}
+		c.Request = c.Request.WithContext(tenant.With(c.Request.Context(), t))
+		path := c.Request.URL.Path
+		console := strings.HasPrefix(path, "/admin") || strings.HasPrefix(path, "/assets/")
+		if t.State != tenant.Active && !console {
+			closed(c, t)
+			return
+		}
+		if t.CanonicalHost != t.PlatformHost {
+			toRightHost(c, t, console)
+		}
+	}
+}
+
+// toRightHost sends public pages to the canonical host for good; the admin
+// stays at the platform address, which answers whatever a custom domain does.
+func toRightHost(c *gin.Context, t *tenant.Tenant, console bool) {
+	var space [256]byte
+	host := string(tenant.NormaliseHost(space[:0], c.Request.Host))
+	_, port, hasPort := strings.Cut(c.Request.Host, ":")
+	to, status := t.CanonicalHost, http.StatusMovedPermanently
+	if strings.HasPrefix(c.Request.URL.Path, "/admin") {
+		to, status = t.PlatformHost, http.StatusSeeOther
+	} else if console || strings.HasPrefix(c.Request.URL.Path, "/preview") {
+		return
+	}
+	if host == to {
+		return
+	}
+	if hasPort {
+		to += ":" + port
+	}
+	scheme := "http"
+	if c.Request.TLS != nil || c.GetHeader("X-Forwarded-Proto") == "https" {
+		scheme = "https"
+	}
+	c.Redirect(status, scheme+"://"+to+c.Request.URL.RequestURI())
+	c.Abort()
+}
+
+func noBoard(c *gin.Context, err error) {
+	defer c.Abort()
+	switch fault.KindOf(err) {
+	case fault.NotFound:
+		neutral(c, http.StatusNotFound, "There is no job board at this address", "Check the spelling of the address, or ask whoever gave it to you.")
+	case fault.Invalid:
+		neutral(c, http.StatusBadRequest, "This address cannot be read", "The host name of the request is not a valid one.")
+	default:
+		c.Header("Retry-After", "10")
+		neutral(c, http.StatusServiceUnavailable, "Back in a moment", "The site is restarting. Please try again in a few seconds.")
+	}
+}
+
+// closed answers for a suspended board: neutral, and no hint about why.
+func closed(c *gin.Context, t *tenant.Tenant) {
+	defer c.Abort()
+	title, text := "This job board is taking a break", "It is not available at the moment. Please come back later."
+	if console.Locale(t.Locale) == "de" {
+		title, text = "Diese Jobbörse macht eine Pause", "Sie ist zurzeit nicht erreichbar. Bitte kommen Sie später wieder."
+	}
+	c.Header("Retry-After", "86400")
+	neutral(c, http.StatusServiceUnavailable, title, text)
+}
+
+// neutral is a page without anybody's brand.
+func neutral(c *gin.Context, status int, title, text string) {
+	n := route.Nonce(c)
+	h := c.Writer.Header()
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'nonce-"+n+"'; base-uri 'none'; frame-ancestors 'none'")
+	h.Set("X-Robots-Tag", "noindex")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	if route.WantsJSON(c.Request) {
+		route.Problem(c, status, fault.New(fault.NotFound, "%s", title))
+		return
+	}
+	c.Data(status, "text/html; charset=utf-8", fmt.Appendf(nil, `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="robots" content="noindex">
+<title>%s</title>
+<style nonce="%s">body{margin:0;min-height:100vh;display:grid;place-items:center;background:#f6f7f9;color:#1c2024;font:17px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}main{max-width:30rem;padding:2rem;text-align:center}h1{font-size:1.5rem;line-height:1.25;margin:0 0 .6rem}p{margin:0;color:#4b525b}</style>
+</head><body><main><h1>%s</h1><p>%s</p></main></body></html>
+`, html.EscapeString(title), n, html.EscapeString(title), html.EscapeString(text)))
+}

@@ -1,0 +1,203 @@
+// Package route is what the five audiences share of HTTP: a route table with a
+// permission beside each URL, handlers that return errors, and the one adapter
+// that renders them. It never knows a page. Start at Route and Mount.
+package route
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"html/template"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"shingle/authz"
+	"shingle/internal/fault"
+	"shingle/tenant"
+)
+
+// Handler answers a request or returns why not; it writes nothing before it
+// knows that it can answer.
+type Handler func(c *gin.Context) error
+
+// Route is one URL of an audience.
+type Route struct {
+	Method string
+	Path   string
+	Handle Handler
+	// Can is who may call it; the zero value is refused at start.
+	Can authz.Permission
+	// Body is the largest request body in bytes; 1 MiB when zero.
+	Body int64
+}
+
+// The methods, so that a table reads in columns.
+const (
+	GET    = http.MethodGet
+	POST   = http.MethodPost
+	PUT    = http.MethodPut
+	DELETE = http.MethodDelete
+)
+
+// Guard decides about a permission before the handler runs: fault.SignIn,
+// fault.Forbidden, or nil. It may put the actor into the request's context.
+type Guard func(c *gin.Context, p authz.Permission) error
+
+// ErrorPage renders an error for people: the board's words, the console's shell.
+type ErrorPage func(c *gin.Context, status int, err error)
+
+// Mount puts a table on an engine. A route without a permission panics at
+// start: nothing is open by forgetting.
+func Mount(e gin.IRoutes, table []Route, guard Guard, page ErrorPage, log *slog.Logger) {
+	for _, r := range table {
+		if r.Can == (authz.Permission{}) {
+			panic("route without a permission: " + r.Method + " " + r.Path)
+		}
+		e.Handle(r.Method, r.Path, adapt(r, guard, page, log))
+		if r.Method == GET {
+			e.Handle(http.MethodHead, r.Path, adapt(r, guard, page, log))
+		}
+	}
+}
+
+func adapt(r Route, guard Guard, page ErrorPage, log *slog.Logger) gin.HandlerFunc {
+	limit := r.Body
+	if limit == 0 {
+		limit = 1 << 20
+	}
+	return func(c *gin.Context) {
+		c.Set(routeKey, r.Path)
+		if c.Request.Body != nil {
+			c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, limit)
+		}
+		err := guard(c, r.Can)
+		if err == nil {
+			err = r.Handle(c)
+		}
+		if err != nil {
+			Fail(c, err, page, log)
+		}
+	}
+}
+
+const routeKey = "route"
+
+// PathOf is the matched route's pattern, for logs and metrics.
+func PathOf(c *gin.Context) string { return c.GetString(routeKey) }
+
+// statuses is the one table from kind to status.
+var statuses = map[fault.Kind]int{
+	fault.Internal:    http.StatusInternalServerError,
+	fault.Invalid:     http.StatusUnprocessableEntity,
+	fault.NotFound:    http.StatusNotFound,
+	fault.Gone:        http.StatusGone,
+	fault.Conflict:    http.StatusConflict,
+	fault.SignIn:      http.StatusUnauthorized,
+	fault.Forbidden:   http.StatusForbidden,
+	fault.TooMany:     http.StatusTooManyRequests,
+	fault.TooLarge:    http.StatusRequestEntityTooLarge,
+	fault.Unavailable: http.StatusServiceUnavailable,
+}
+
+// Status is the HTTP status of an error.
+func Status(err error) int {
+	var big *http.MaxBytesError
+	if errors.As(err, &big) {
+		return http.StatusRequestEntityTooLarge
+	}
+	return statuses[fault.KindOf(err)]
+}
+
+// Fail renders an error: problem+json for who asked for JSON, a page else.
+func Fail(c *gin.Context, err error, page ErrorPage, log *slog.Logger) {
+	status := Status(err)
+	if status >= 500 {
+		log.ErrorContext(c.Request.Context(), "request failed", "status", status, "route", PathOf(c),
+			"request", tenant.RequestIDFrom(c.Request.Context()), "error", err)
+	}
+	if c.Writer.Written() {
+		return
+	}
+	c.Header("Cache-Control", "no-store")
+	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
+		c.Header("Retry-After", "10")
+	}
+	if WantsJSON(c.Request) {
+		Problem(c, status, err)
+		return
+	}
+	page(c, status, err)
+}
+
+// WantsJSON reports whether the caller prefers JSON over a page.
+func WantsJSON(r *http.Request) bool {
+	a := r.Header.Get("Accept")
+	return strings.Contains(a, "application/json") || strings.Contains(a, "application/problem+json")
+}
+
+// Problem writes RFC 9457 problem details.
+func Problem(c *gin.Context, status int, err error) {
+	body := map[string]any{"type": "about:blank", "title": http.StatusText(status), "status": status}
+	if text := fault.TextOf(err); text != "" && status < 500 {
+		body["detail"] = text
+	}
+	if f := fault.FieldsOf(err); len(f) > 0 {
+		body["errors"] = f
+	}
+	if id := tenant.RequestIDFrom(c.Request.Context()); id != "" {
+		body["request_id"] = id
+	}
+	raw, _ := json.Marshal(body)
+	c.Data(status, "application/problem+json", raw)
+}
+
+// HTML writes a rendered page: rendered whole before the first byte.
+func HTML(c *gin.Context, status int, render func(w io.Writer) error) error {
+	var b bytes.Buffer
+	if err := render(&b); err != nil {
+		return err
+	}
+	c.Header("Content-Length", strconv.Itoa(b.Len()))
+	c.Data(status, "text/html; charset=utf-8", b.Bytes())
+	return nil
+}
+
+// SeeOther is the redirect after a post. Only local paths and URLs that the
+// product made itself may be given.
+func SeeOther(c *gin.Context, to string) error {
+	c.Redirect(http.StatusSeeOther, to)
+	return nil
+}
+
+// LocalPath keeps a "next" parameter on this host: a path, or fallback.
+func LocalPath(next, fallback string) string {
+	if len(next) < 1 || next[0] != '/' || strings.HasPrefix(next, "//") || strings.ContainsAny(next, "\\\r\n\t") {
+		return fallback
+	}
+	return next
+}
+
+// nonceKey holds the request's CSP nonce for consoles.
+const nonceKey = "nonce"
+
+// Nonce is the CSP nonce of this request, made when first asked.
+func Nonce(c *gin.Context) string {
+	if n := c.GetString(nonceKey); n != "" {
+		return n
+	}
+	raw := make([]byte, 16)
+	_, _ = rand.Read(raw) // never fails since Go 1.24
+	n := base64.RawURLEncoding.EncodeToString(raw)
+	c.Set(nonceKey, n)
+	return n
+}
+
+// SafeHTML marks HTML that our own sanitiser or renderer made.
+func SafeHTML(s string) template.HTML { return template.HTML(s) } // #nosec G203 -- callers pass sanitised text only
