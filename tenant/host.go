@@ -66,7 +66,7 @@ func NormaliseHost(buf []byte, host string) []byte {
 			return nil
 		}
 	}
-	if host[len(host)-1] == '-' {
+	if last := host[len(host)-1]; last == '-' || last == '.' {
 		return nil
 	}
 	return buf
@@ -75,10 +75,15 @@ func NormaliseHost(buf []byte, host string) []byte {
 // international handles a host with letters beyond ASCII; it may allocate.
 func international(host string) []byte {
 	ascii, err := idna.Lookup.ToASCII(host)
-	if err != nil || ascii == "" || len(ascii) > maxHost || strings.HasSuffix(ascii, ".") {
+	if err != nil {
 		return nil
 	}
-	return []byte(ascii)
+	for i := range len(ascii) {
+		if ascii[i] >= 0x80 {
+			return nil
+		}
+	}
+	return NormaliseHost(make([]byte, 0, len(ascii)), ascii)
 }
 
 func validPort(s string) bool {

@@ -62,6 +62,10 @@ func StartCluster(ctx context.Context, o ClusterOptions) (*Cluster, error) {
 	if o.Say == nil {
 		o.Say = func(string, ...any) {}
 	}
+	bin, err := needBinaries(ctx, 0, o.Say)
+	if err != nil {
+		return nil, err
+	}
 	as, err := pickAccount(ctx)
 	if err != nil {
 		return nil, err
@@ -77,22 +81,20 @@ func StartCluster(ctx context.Context, o ClusterOptions) (*Cluster, error) {
 	if c.adopt(ctx) {
 		return c, nil
 	}
-	want := 0
-	if v, err := os.ReadFile(filepath.Join(c.data(), "PG_VERSION")); err == nil {
-		want, _ = strconv.Atoi(strings.TrimSpace(string(v)))
-	}
-	bin, err := needBinaries(ctx, want, o.Say)
+	v, err := os.ReadFile(filepath.Join(c.data(), "PG_VERSION"))
 	if err != nil {
-		return nil, err
-	}
-	// An installation may have brought a better account than the one picked.
-	if want == 0 {
-		if c.as, err = pickAccount(ctx); err != nil {
-			return nil, err
-		}
 		if err := c.init(ctx, bin); err != nil {
 			return nil, err
 		}
+		return c, c.start(ctx, bin, o.Settings)
+	}
+	if want, _ := strconv.Atoi(strings.TrimSpace(string(v))); want != bin.major {
+		if bin, err = needBinaries(ctx, want, o.Say); err != nil {
+			return nil, err
+		}
+	}
+	if c.as, err = ownerOf(c.data(), c.as); err != nil {
+		return nil, err
 	}
 	return c, c.start(ctx, bin, o.Settings)
 }

@@ -226,3 +226,19 @@ func pause(ctx context.Context) bool {
 		return true
 	}
 }
+
+// StopCluster stops the cluster of a data directory, if there is one and it runs.
+func StopCluster(ctx context.Context, dataDir string) error {
+	b, err := os.ReadFile(filepath.Join(dataDir, "postgres.home"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	c := &Cluster{Home: strings.TrimSpace(string(b))}
+	if f, ok := c.readPID(); ok {
+		c.pid = f.pid
+	}
+	return c.Stop(ctx)
+}

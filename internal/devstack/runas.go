@@ -3,6 +3,7 @@ package devstack
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"os/user"
@@ -80,4 +81,23 @@ func (a *runAs) own(path string) error {
 		return nil
 	}
 	return os.Chown(path, int(a.uid), int(a.gid))
+}
+
+// ownerOf is the account that a cluster was made under: Postgres insists on it,
+// and the machine may have got a better one since.
+func ownerOf(data string, now *runAs) (*runAs, error) {
+	var st syscall.Stat_t
+	if err := syscall.Stat(data, &st); err != nil {
+		return nil, err
+	}
+	if now == nil {
+		if int(st.Uid) != os.Geteuid() {
+			return nil, fmt.Errorf("the cluster in %s belongs to user %d: run as root or that user, or start afresh with `make reset`", data, st.Uid)
+		}
+		return nil, nil
+	}
+	if st.Uid == 0 {
+		return nil, fmt.Errorf("the cluster in %s belongs to root, whom Postgres refuses: start afresh with `make reset`", data)
+	}
+	return &runAs{uid: st.Uid, gid: st.Gid, name: "user " + strconv.Itoa(int(st.Uid))}, nil
 }

@@ -201,3 +201,19 @@ func Nonce(c *gin.Context) string {
 
 // SafeHTML marks HTML that our own sanitiser or renderer made.
 func SafeHTML(s string) template.HTML { return template.HTML(s) } // #nosec G203 -- callers pass sanitised text only
+
+// Page is the page number of the address, from 1 to 10,000.
+func Page(c *gin.Context) int {
+	n, err := strconv.Atoi(c.Query("page"))
+	if err != nil || n < 1 {
+		return 1
+	}
+	return min(n, 10_000)
+}
+
+// AcceptLanguage is the first language that the browser asks for.
+func AcceptLanguage(r *http.Request) string {
+	first, _, _ := strings.Cut(r.Header.Get("Accept-Language"), ",")
+	first, _, _ = strings.Cut(first, ";")
+	return strings.TrimSpace(first)
+}

@@ -1,0 +1,90 @@
+package accounts
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/alexedwards/argon2id"
+
+	"shingle/internal/fault"
+)
+
+// OWASP's second recommendation for argon2id: 19 MiB, two passes, one lane.
+var argonParams = argon2id.Params{Memory: 19 * 1024, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+
+const minPassword, maxPassword = 10, 200
+
+// passwords hashes and compares; a few at a time, so that a flood of sign-ins
+// cannot take the memory.
+type passwords struct {
+	slots chan struct{}
+	dummy string
+}
+
+func newPasswords() (*passwords, error) {
+	text, _ := secret()
+	dummy, err := argon2id.CreateHash(text, &argonParams)
+	if err != nil {
+		return nil, fmt.Errorf("argon2id: %w", err)
+	}
+	return &passwords{slots: make(chan struct{}, 4), dummy: dummy}, nil
+}
+
+func (p *passwords) turn(ctx context.Context) (func(), error) {
+	select {
+	case p.slots <- struct{}{}:
+		return func() { <-p.slots }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// matches does the same work whether or not there is a hash to compare with.
+func (p *passwords) matches(ctx context.Context, password, hash string) (bool, error) {
+	release, err := p.turn(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer release()
+	known := hash != ""
+	if !known {
+		hash = p.dummy
+	}
+	if len(password) > 4*maxPassword {
+		password = ""
+	}
+	ok, err := argon2id.ComparePasswordAndHash(password, hash)
+	if err != nil {
+		return false, fmt.Errorf("comparing a password: %w", err)
+	}
+	return ok && known, nil
+}
+
+// hash checks what a password must be and hashes it. Kind: fault.Invalid
+// (field "password").
+func (p *passwords) hash(ctx context.Context, password, email string) (string, error) {
+	bad := func(text string) (string, error) {
+		return "", fault.Invalids(fault.Fields{"password": text})
+	}
+	n := utf8.RuneCountInString(password)
+	switch local, _, _ := strings.Cut(email, "@"); {
+	case !utf8.ValidString(password) || n < minPassword:
+		return bad(fmt.Sprintf("Use at least %d characters.", minPassword))
+	case n > maxPassword:
+		return bad(fmt.Sprintf("Use at most %d characters.", maxPassword))
+	case strings.EqualFold(password, email) || strings.EqualFold(password, local) || strings.Count(password, password[:1]) == len(password):
+		return bad("This is too easy to guess.")
+	}
+	release, err := p.turn(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	h, err := argon2id.CreateHash(password, &argonParams)
+	if err != nil {
+		return "", fmt.Errorf("hashing a password: %w", err)
+	}
+	return h, nil
+}

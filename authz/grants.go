@@ -1,0 +1,345 @@
+package authz
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"shingle/internal/fault"
+	"shingle/tenant"
+)
+
+// top is the role that a domain never loses its last holder of.
+func top(board tenant.ID) string {
+	if board.IsNil() {
+		return Superadmin
+	}
+	return Owner
+}
+
+// Grant gives an operator a role on a board, or on the platform for
+// tenant.Nil, in the caller's transaction; the domain's policy version moves in
+// it too. Granting twice is a no-op. It does not ask who grants: see MayGive.
+//
+// Kinds: fault.Invalid for a role that the domain does not have,
+// fault.NotFound for a board that is not there.
+func Grant(ctx context.Context, tx bun.IDB, board tenant.ID, operator uuid.UUID, role string) error {
+	if _, err := roleSet(ctx, tx, board, role); err != nil {
+		return err
+	}
+	return NewAdapter(ctx, tx, board).AddPolicy("g", "g", []string{operator.String(), role, domain(board)})
+}
+
+// Revoke takes a role from an operator. Kinds: fault.NotFound when they do not
+// hold it; fault.Conflict for the last owner of a board, or the last superadmin
+// of the platform.
+func Revoke(ctx context.Context, tx bun.IDB, board tenant.ID, operator uuid.UUID, role string) error {
+	// The version moves first: its lock makes two owners who remove each other
+	// at one moment wait for one another.
+	if err := bump(ctx, tx, board); err != nil {
+		return err
+	}
+	res, err := tx.NewRaw(`DELETE FROM casbin_rules WHERE tenant_id = ? AND ptype = 'g' AND v0 = ? AND v1 = ?`,
+		board, operator.String(), role).Exec(ctx)
+	if err := tenant.Touched(res, err, "role"); err != nil {
+		return err
+	}
+	if role != top(board) {
+		return nil
+	}
+	return lastOwner(ctx, tx, board)
+}
+
+// Change makes role the only one that an operator holds; they must be a member
+// already. Kinds as for Grant and Revoke.
+func Change(ctx context.Context, tx bun.IDB, board tenant.ID, operator uuid.UUID, role string) error {
+	if _, err := roleSet(ctx, tx, board, role); err != nil {
+		return err
+	}
+	held, err := removeAll(ctx, tx, board, operator)
+	if err != nil {
+		return err
+	}
+	if err := NewAdapter(ctx, tx, board).AddPolicy("g", "g", []string{operator.String(), role, domain(board)}); err != nil {
+		return err
+	}
+	if slices.Contains(held, top(board)) {
+		return lastOwner(ctx, tx, board)
+	}
+	return nil
+}
+
+// Remove takes every role on the board from an operator. Kinds: fault.NotFound
+// for who is no member; fault.Conflict for the last owner.
+func Remove(ctx context.Context, tx bun.IDB, board tenant.ID, operator uuid.UUID) error {
+	held, err := removeAll(ctx, tx, board, operator)
+	if err != nil {
+		return err
+	}
+	if slices.Contains(held, top(board)) {
+		return lastOwner(ctx, tx, board)
+	}
+	return nil
+}
+
+func removeAll(ctx context.Context, tx bun.IDB, board tenant.ID, operator uuid.UUID) ([]string, error) {
+	if err := bump(ctx, tx, board); err != nil {
+		return nil, err
+	}
+	var held []string
+	err := tx.NewRaw(`DELETE FROM casbin_rules WHERE tenant_id = ? AND ptype = 'g' AND v0 = ? RETURNING v1`,
+		board, operator.String()).Scan(ctx, &held)
+	if err != nil {
+		return nil, err
+	}
+	if len(held) == 0 {
+		return nil, fault.New(fault.NotFound, "member not found")
+	}
+	return held, nil
+}
+
+// lastOwner refuses a change that left a domain without its highest role.
+func lastOwner(ctx context.Context, tx bun.IDB, board tenant.ID) error {
+	var n int
+	err := tx.NewRaw(`SELECT count(*) FROM casbin_rules WHERE tenant_id = ? AND ptype = 'g' AND v1 = ?`, board, top(board)).Scan(ctx, &n)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return fault.New(fault.Conflict, "there must be at least one %s", top(board))
+	}
+	return nil
+}
+
+// MayGive refuses giving, changing or taking a role that can do more than the
+// one who gives it: fault.Forbidden. by is their set in the same domain.
+func MayGive(ctx context.Context, tx bun.IDB, by Set, board tenant.ID, role string) error {
+	set, err := roleSet(ctx, tx, board, role)
+	if err != nil {
+		return err
+	}
+	if !by.Covers(set) {
+		return fault.New(fault.Forbidden, "%s can do more than you can", RoleName(role))
+	}
+	return nil
+}
+
+// MayManage is MayGive for changing or removing a member: every role that they
+// hold, and the new one unless it is empty, must be within what by can do.
+func MayManage(ctx context.Context, tx bun.IDB, by Set, board tenant.ID, operator uuid.UUID, role string) error {
+	roles, err := RolesOf(ctx, tx, board, operator)
+	if err != nil {
+		return err
+	}
+	if role != "" {
+		roles = append(roles, role)
+	}
+	for _, r := range roles {
+		if err := MayGive(ctx, tx, by, board, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Role is a role that a domain offers.
+type Role struct {
+	// Name is what Grant takes.
+	Name    string
+	Builtin bool
+	Set     Set
+}
+
+// Roles lists a domain's roles, built-in ones first.
+func Roles(ctx context.Context, tx bun.IDB, board tenant.ID) ([]Role, error) {
+	var out []Role
+	for _, name := range BuiltinRoles(board) {
+		set, _ := BuiltinSet(board, name)
+		out = append(out, Role{name, true, set})
+	}
+	custom, err := customRoles(ctx, tx, board, "")
+	return append(out, custom...), err
+}
+
+func customRoles(ctx context.Context, tx bun.IDB, board tenant.ID, only string) ([]Role, error) {
+	var rules []rule
+	err := tx.NewRaw(`SELECT v0, v2, v3 FROM casbin_rules WHERE tenant_id = ? AND ptype = 'p' AND v1 = ? AND (? = '' OR v0 = ?) ORDER BY v0`,
+		board, domain(board), only, only).Scan(ctx, &rules)
+	if err != nil {
+		return nil, err
+	}
+	var out []Role
+	for _, r := range rules {
+		if len(out) == 0 || out[len(out)-1].Name != r.V0 {
+			out = append(out, Role{Name: r.V0})
+		}
+		if p, ok := Find(r.V2, r.V3); ok {
+			out[len(out)-1].Set.add(p)
+		}
+	}
+	return out, nil
+}
+
+// roleSet is what a role may do; fault.Invalid when the domain has no such role.
+func roleSet(ctx context.Context, tx bun.IDB, board tenant.ID, role string) (Set, error) {
+	if set, ok := BuiltinSet(board, role); ok {
+		return set, nil
+	}
+	if RoleName(role) != role {
+		roles, err := customRoles(ctx, tx, board, role)
+		if err != nil {
+			return Set{}, err
+		}
+		if len(roles) == 1 {
+			return roles[0].Set, nil
+		}
+	}
+	return Set{}, fault.Invalids(fault.Fields{"role": "Pick one of the roles."})
+}
+
+var roleNames = regexp.MustCompile(`^[\pL\pN][\pL\pN _-]{0,38}[\pL\pN]$`)
+
+// DefineRole makes or replaces a board's own role and returns its name as
+// Grant takes it. Kinds: fault.Invalid for a name or a permission that the
+// domain cannot have.
+func DefineRole(ctx context.Context, tx bun.IDB, board tenant.ID, name string, ps ...Permission) (string, error) {
+	if !roleNames.MatchString(name) {
+		return "", fault.Invalids(fault.Fields{"name": "Use 2 to 40 letters, digits and spaces."})
+	}
+	if len(ps) == 0 {
+		return "", fault.Invalids(fault.Fields{"permissions": "Pick at least one."})
+	}
+	role, a := customPrefix+name, NewAdapter(ctx, tx, board)
+	if err := a.RemoveFilteredPolicy("p", "p", 0, role); err != nil {
+		return "", err
+	}
+	for _, p := range ps {
+		e, ok := p.Entry()
+		if !ok || e.Scope&scopeOf(board) == 0 {
+			return "", fault.Invalids(fault.Fields{"permissions": "One of these does not exist here."})
+		}
+		if err := a.AddPolicy("p", "p", []string{role, domain(board), e.Object, e.Action}); err != nil {
+			return "", err
+		}
+	}
+	return role, nil
+}
+
+// DropRole removes a board's own role. Kinds: fault.NotFound; fault.Conflict
+// while somebody holds it.
+func DropRole(ctx context.Context, tx bun.IDB, board tenant.ID, role string) error {
+	if err := bump(ctx, tx, board); err != nil {
+		return err
+	}
+	var held bool
+	err := tx.NewRaw(`SELECT EXISTS (SELECT FROM casbin_rules WHERE tenant_id = ? AND ptype = 'g' AND v1 = ?)`, board, role).Scan(ctx, &held)
+	if err != nil {
+		return err
+	}
+	if held {
+		return fault.New(fault.Conflict, "somebody still has this role")
+	}
+	res, err := tx.NewRaw(`DELETE FROM casbin_rules WHERE tenant_id = ? AND ptype = 'p' AND v0 = ?`, board, role).Exec(ctx)
+	return tenant.Touched(res, err, "role")
+}
+
+// Member is an operator with a grant in a domain.
+type Member struct {
+	Operator   uuid.UUID
+	Email      string
+	Name       string
+	Roles      []string
+	SignedInAt bun.NullTime
+}
+
+// Members lists who holds a role on a board, or on the platform for
+// tenant.Nil. It takes a platform transaction: operators are the platform's.
+func Members(ctx context.Context, tx bun.IDB, board tenant.ID) ([]Member, error) {
+	var rows []struct {
+		ID         uuid.UUID    `bun:"id"`
+		Email      string       `bun:"email"`
+		Name       string       `bun:"name"`
+		Role       string       `bun:"role"`
+		SignedInAt bun.NullTime `bun:"signed_in_at"`
+	}
+	err := tx.NewRaw(`SELECT o.id, o.email, o.name, o.signed_in_at, r.v1 AS role
+		FROM casbin_rules AS r JOIN operators AS o ON o.id = r.v0::uuid
+		WHERE r.tenant_id = ? AND r.ptype = 'g' ORDER BY o.name, o.email, r.v1`, board).Scan(ctx, &rows)
+	if err != nil {
+		return nil, fmt.Errorf("members: %w", err)
+	}
+	var out []Member
+	for _, r := range rows {
+		if len(out) == 0 || out[len(out)-1].Operator != r.ID {
+			out = append(out, Member{Operator: r.ID, Email: r.Email, Name: r.Name, SignedInAt: r.SignedInAt})
+		}
+		m := &out[len(out)-1]
+		m.Roles = append(m.Roles, r.Role)
+	}
+	return out, nil
+}
+
+// Membership is a board that an operator works on.
+type Membership struct {
+	Board  tenant.ID
+	Slug   string
+	Name   string
+	State  tenant.State
+	Locale string
+	// Host is the board's platform address, where its console is.
+	Host  string
+	Roles []string
+}
+
+// BoardsOf lists the boards that an operator has a role on, by name. It takes a
+// platform transaction.
+func BoardsOf(ctx context.Context, tx bun.IDB, operator uuid.UUID) ([]Membership, error) {
+	var rows []struct {
+		ID     tenant.ID    `bun:"id"`
+		Slug   string       `bun:"slug"`
+		Name   string       `bun:"name"`
+		State  tenant.State `bun:"state"`
+		Locale string       `bun:"locale"`
+		Host   string       `bun:"host"`
+		Role   string       `bun:"role"`
+	}
+	err := tx.NewRaw(`SELECT b.id, b.slug, b.name, b.state, b.locale, r.v1 AS role,
+			coalesce((SELECT host FROM hosts WHERE board_id = b.id AND kind = 'platform' ORDER BY created_at LIMIT 1), '') AS host
+		FROM casbin_rules AS r JOIN boards AS b ON b.id = r.tenant_id
+		WHERE r.ptype = 'g' AND r.v0 = ? ORDER BY b.name, b.id, r.v1`, operator.String()).Scan(ctx, &rows)
+	if err != nil {
+		return nil, fmt.Errorf("boards of an operator: %w", err)
+	}
+	var out []Membership
+	for _, r := range rows {
+		if len(out) == 0 || out[len(out)-1].Board != r.ID {
+			out = append(out, Membership{r.ID, r.Slug, r.Name, r.State, r.Locale, r.Host, nil})
+		}
+		m := &out[len(out)-1]
+		m.Roles = append(m.Roles, r.Role)
+	}
+	return out, nil
+}
+
+// RolesOf lists the roles that an operator holds in one domain.
+func RolesOf(ctx context.Context, tx bun.IDB, board tenant.ID, operator uuid.UUID) ([]string, error) {
+	var out []string
+	err := tx.NewRaw(`SELECT v1 FROM casbin_rules WHERE tenant_id = ? AND ptype = 'g' AND v0 = ? ORDER BY v1`,
+		board, operator.String()).Scan(ctx, &out)
+	return out, err
+}
+
+// PolicyVersion is a domain's policy version, for work that has no session.
+func PolicyVersion(ctx context.Context, tx bun.IDB, board tenant.ID) (int64, error) {
+	var v int64
+	q, args := `SELECT policy_version FROM boards WHERE id = ?`, []any{board}
+	if board.IsNil() {
+		q, args = `SELECT version FROM platform_policy`, nil
+	}
+	err := tx.NewRaw(q, args...).Scan(ctx, &v)
+	return v, err
+}

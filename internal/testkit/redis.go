@@ -1,0 +1,5 @@
+package testkit
+
+import "context"
+
+func stopRedis(context.Context) error { return nil }

@@ -1,0 +1,276 @@
+// Package postgres is the search engine on the database that is there anyway:
+// a row of word keys per listing, a vocabulary per board for typos and
+// suggestions, and two functions that may use the indexes behind row level
+// security. It never reads a listing's own row. Start at Engine, then keys.go
+// for what a word becomes and query.go for how it is asked.
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/maypok86/otter/v2"
+	"github.com/uptrace/bun"
+	"golang.org/x/sync/singleflight"
+
+	"shingle/internal/fault"
+	"shingle/search"
+	"shingle/tenant"
+)
+
+// keepFacets is how long counts of a generation are kept: time ends listings
+// without a change that would move the generation.
+const keepFacets = 10 * time.Minute
+
+// maxFacets bounds how many searches' counts are kept; each is a few kB.
+const maxFacets = 4000
+
+// Engine implements search.Engine.
+type Engine struct {
+	db     *tenant.DB
+	langs  map[string]language
+	facets *otter.Cache[string, *counted]
+	flight singleflight.Group
+}
+
+var _ search.Engine = (*Engine)(nil)
+
+// New makes the engine on the app's door.
+func New(db *tenant.DB) *Engine {
+	return &Engine{db: db, langs: languages(), facets: otter.Must(&otter.Options[string, *counted]{
+		MaximumSize: maxFacets, ExpiryCalculator: otter.ExpiryWriting[string, *counted](keepFacets)})}
+}
+
+// Name is "postgres".
+func (e *Engine) Name() string { return "postgres" }
+
+// Ensure has nothing to make: the tables came with the migrations.
+func (e *Engine) Ensure(ctx context.Context) error {
+	_, err := tenant.IDFrom(ctx)
+	return err
+}
+
+// Health asks the database for nothing.
+func (e *Engine) Health(ctx context.Context) error {
+	return e.db.Read(ctx, func(ctx context.Context, tx bun.IDB) error {
+		_, err := tx.ExecContext(ctx, "SELECT 1")
+		return err
+	})
+}
+
+// Upsert opens a transaction; see UpsertIn.
+func (e *Engine) Upsert(ctx context.Context, docs ...search.Document) error {
+	return e.db.Write(ctx, func(ctx context.Context, tx bun.IDB) error { return e.UpsertIn(ctx, tx, docs...) })
+}
+
+// Delete opens a transaction; see DeleteIn.
+func (e *Engine) Delete(ctx context.Context, refs ...search.Ref) error {
+	return e.db.Write(ctx, func(ctx context.Context, tx bun.IDB) error { return e.DeleteIn(ctx, tx, refs...) })
+}
+
+// UpsertIn writes documents in the caller's transaction and marks it as a
+// change that visitors see. An older version than the one held changes nothing.
+func (e *Engine) UpsertIn(ctx context.Context, tx bun.IDB, docs ...search.Document) error {
+	terms := newVocabulary()
+	if err := e.write(ctx, tx, docs, terms); err != nil {
+		return err
+	}
+	if err := writeTerms(ctx, tx, terms.sorted(), false); err != nil {
+		return err
+	}
+	tenant.Changed(ctx)
+	return nil
+}
+
+// write upserts documents and collects their terms.
+func (e *Engine) write(ctx context.Context, tx bun.IDB, docs []search.Document, terms *vocabulary) error {
+	t := tenant.From(ctx)
+	if t == nil {
+		return fault.New(fault.Internal, "no board in the context")
+	}
+	if len(docs) == 0 {
+		return nil
+	}
+	lang := e.language(t.Locale)
+	// The last of two of one listing wins, and rows are locked in one order.
+	latest := make(map[uuid.UUID]int, len(docs))
+	for i := range docs {
+		if j, twice := latest[docs[i].ID]; !twice || docs[j].Version <= docs[i].Version {
+			latest[docs[i].ID] = i
+		}
+	}
+	rows := make([]row, 0, len(latest))
+	for i := range docs {
+		if latest[docs[i].ID] == i {
+			rows = append(rows, analyse(t.ID, lang, &docs[i], terms))
+		}
+	}
+	slices.SortFunc(rows, func(a, b row) int { return compare(a.ID, b.ID) })
+	data, err := json.Marshal(rows)
+	if err != nil {
+		return fmt.Errorf("search documents: %w", err)
+	}
+	_, err = tx.NewRaw(`INSERT INTO search_documents AS d (tenant_id, id, version, gone, indexed_at, featured, published_at, ends_at,
+			salary_top, type, workplace, category, company, seniority, countries, title_words, head_words, words)
+		SELECT ?::uuid, id, version, false, clock_timestamp(), featured, published_at, ends_at,
+			salary_top, type, workplace, category, company, seniority, countries, title_words, head_words, words
+		FROM json_to_recordset(?::json) AS x (id uuid, version bigint, featured boolean, published_at timestamptz, ends_at timestamptz,
+			salary_top bigint, type text, workplace text, category text, company text, seniority text, countries text[],
+			title_words bigint[], head_words bigint[], words bigint[])
+		ON CONFLICT (tenant_id, id) DO UPDATE SET version = excluded.version, gone = false, indexed_at = excluded.indexed_at,
+			featured = excluded.featured, published_at = excluded.published_at, ends_at = excluded.ends_at,
+			salary_top = excluded.salary_top, type = excluded.type, workplace = excluded.workplace, category = excluded.category,
+			company = excluded.company, seniority = excluded.seniority, countries = excluded.countries,
+			title_words = excluded.title_words, head_words = excluded.head_words, words = excluded.words
+		WHERE d.version <= excluded.version`, t.ID, string(data)).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("writing search documents: %w", err)
+	}
+	return nil
+}
+
+// writeTerms adds terms; counts replaces what is known of their number.
+func writeTerms(ctx context.Context, tx bun.IDB, terms []*term, counts bool) error {
+	id, err := tenant.IDFrom(ctx)
+	if err != nil || len(terms) == 0 {
+		return err
+	}
+	data, err := json.Marshal(terms)
+	if err != nil {
+		return fmt.Errorf("search terms: %w", err)
+	}
+	conflict := "DO NOTHING"
+	if counts {
+		conflict = "DO UPDATE SET n = excluded.n, label = excluded.label, key = excluded.key, seen_at = excluded.seen_at"
+	}
+	_, err = tx.NewRaw(`INSERT INTO search_terms (tenant_id, kind, term, label, key, n)
+		SELECT ?::uuid, kind, term, label, key, n
+		FROM json_to_recordset(?::json) AS x (kind text, term text, label text, key bigint, n int)
+		ON CONFLICT (tenant_id, kind, term) `+conflict, id, string(data)).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("writing search terms: %w", err)
+	}
+	return nil
+}
+
+// DeleteIn takes listings out in the caller's transaction. The row stays as a
+// mark of its version, so that an older write that comes late finds it.
+func (e *Engine) DeleteIn(ctx context.Context, tx bun.IDB, refs ...search.Ref) error {
+	id, err := tenant.IDFrom(ctx)
+	if err != nil || len(refs) == 0 {
+		return err
+	}
+	type mark struct {
+		ID      string `json:"id"`
+		Version int64  `json:"version"`
+	}
+	marks := make([]mark, 0, len(refs))
+	seen := map[uuid.UUID]int{}
+	for _, r := range refs {
+		if i, twice := seen[r.ID]; twice {
+			marks[i].Version = max(marks[i].Version, r.Version)
+			continue
+		}
+		seen[r.ID] = len(marks)
+		marks = append(marks, mark{r.ID.String(), r.Version})
+	}
+	slices.SortFunc(marks, func(a, b mark) int { return compare(a.ID, b.ID) })
+	data, err := json.Marshal(marks)
+	if err != nil {
+		return fmt.Errorf("search documents: %w", err)
+	}
+	_, err = tx.NewRaw(`INSERT INTO search_documents AS d (tenant_id, id, version, gone)
+		SELECT ?::uuid, id, version, true FROM json_to_recordset(?::json) AS x (id uuid, version bigint)
+		ON CONFLICT (tenant_id, id) DO UPDATE SET version = excluded.version, gone = true, indexed_at = clock_timestamp(),
+			title_words = '{}', head_words = '{}', words = '{}'
+		WHERE d.version <= excluded.version`, id, string(data)).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("deleting search documents: %w", err)
+	}
+	tenant.Changed(ctx)
+	return nil
+}
+
+// keepGone is how long the mark of a listing that left is kept.
+const keepGone = 24 * time.Hour
+
+// Rebuild writes every document anew, then takes away what none of them is.
+// Searches see the old row or the new one of a listing, never neither. It
+// opens a transaction per batch.
+func (e *Engine) Rebuild(ctx context.Context, all search.Documents) error {
+	id, err := tenant.IDFrom(ctx)
+	if err != nil {
+		return err
+	}
+	var begun time.Time
+	err = e.db.Read(ctx, func(ctx context.Context, tx bun.IDB) error {
+		return tx.NewRaw("SELECT clock_timestamp()").Scan(ctx, &begun)
+	})
+	if err != nil {
+		return err
+	}
+	terms := newVocabulary()
+	for docs, err := range all {
+		if err != nil {
+			return err
+		}
+		err = e.db.Write(ctx, func(ctx context.Context, tx bun.IDB) error { return e.write(ctx, tx, docs, terms) })
+		if err != nil {
+			return err
+		}
+	}
+	for batch := range slices.Chunk(terms.sorted(), 2000) {
+		err := e.db.Write(ctx, func(ctx context.Context, tx bun.IDB) error { return writeTerms(ctx, tx, batch, true) })
+		if err != nil {
+			return err
+		}
+	}
+	return e.db.Write(ctx, func(ctx context.Context, tx bun.IDB) error {
+		// What somebody wrote meanwhile has a later time and stays.
+		_, err := tx.NewRaw(`DELETE FROM search_documents WHERE tenant_id = ? AND NOT gone AND indexed_at < ?`, id, begun).Exec(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = tx.NewRaw(`DELETE FROM search_documents WHERE tenant_id = ? AND gone AND indexed_at < ?`, id, begun.Add(-keepGone)).Exec(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = tx.NewRaw(`DELETE FROM search_terms WHERE tenant_id = ? AND seen_at < ?`, id, begun).Exec(ctx)
+		tenant.Changed(ctx)
+		return err
+	})
+}
+
+// Versions lists what the index holds.
+func (e *Engine) Versions(ctx context.Context) (map[uuid.UUID]int64, error) {
+	id, err := tenant.IDFrom(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var rows []struct {
+		ID      uuid.UUID `bun:"id"`
+		Version int64     `bun:"version"`
+	}
+	err = e.db.Read(ctx, func(ctx context.Context, tx bun.IDB) error {
+		return tx.NewRaw(`SELECT id, version FROM search_documents WHERE tenant_id = ? AND NOT gone`, id).Scan(ctx, &rows)
+	})
+	out := make(map[uuid.UUID]int64, len(rows))
+	for _, r := range rows {
+		out[r.ID] = r.Version
+	}
+	return out, err
+}
+
+func compare(a, b string) int {
+	if a < b {
+		return -1
+	}
+	if a > b {
+		return 1
+	}
+	return 0
+}
