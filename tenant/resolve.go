@@ -202,10 +202,8 @@ func (r *Resolver) fetch(ctx context.Context, where string, arg any) (*Tenant, e
 		return nil, errUnknownHost
 	}
 	if err != nil {
-		if pg.Away(err) {
-			return nil, fault.Wrap(err, fault.Unavailable, "the database does not answer")
-		}
-		return nil, err
+		// Whatever the reason, who asks here only knows that there is no answer now.
+		return nil, fault.Wrap(err, fault.Unavailable, "the database does not answer")
 	}
 	if t.CanonicalHost == "" {
 		t.CanonicalHost = t.PlatformHost

@@ -5,8 +5,11 @@ package pg
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -81,6 +84,13 @@ func Away(err error) bool {
 	if errors.As(err, &pe) {
 		// 57P0x: shutting down or starting; 53xxx: out of connections, disk or memory; 08: connection.
 		return len(pe.Code) == 5 && (pe.Code[:3] == "57P" || pe.Code[:2] == "53" || pe.Code[:2] == "08" || pe.Code == "25006")
+	}
+	if errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return true
+	}
+	var ne net.Error
+	if errors.As(err, &ne) {
+		return true
 	}
 	var ce *pgconn.ConnectError
 	return errors.As(err, &ce) || pgconn.SafeToRetry(err) || errors.Is(err, context.DeadlineExceeded)
