@@ -39,6 +39,26 @@ func NormaliseHost(buf []byte, host string) []byte {
 	if host == "" || len(host) > maxHost {
 		return nil
 	}
+	out, foreign := plain(buf, host)
+	if !foreign {
+		return out
+	}
+	ascii, err := idna.Lookup.ToASCII(host)
+	if err != nil || len(ascii) > maxHost {
+		return nil
+	}
+	out, foreign = plain(make([]byte, 0, len(ascii)), ascii)
+	if foreign {
+		return nil
+	}
+	return out
+}
+
+// plain checks and folds an ASCII name; foreign says that it holds other letters.
+func plain(buf []byte, host string) (out []byte, foreign bool) {
+	if host == "" {
+		return nil, false
+	}
 	label := 0
 	for i := range len(host) {
 		c := host[i]
@@ -49,41 +69,27 @@ func NormaliseHost(buf []byte, host string) []byte {
 			buf = append(buf, c)
 		case c == '-':
 			if label == 0 {
-				return nil
+				return nil, false
 			}
 			buf = append(buf, c)
 		case c == '.':
 			if label == 0 || host[i-1] == '-' {
-				return nil
+				return nil, false
 			}
 			buf, label = append(buf, c), -1
 		case c >= 0x80:
-			return international(host)
+			return nil, true
 		default:
-			return nil
+			return nil, false
 		}
 		if label++; label > 63 {
-			return nil
+			return nil, false
 		}
 	}
 	if last := host[len(host)-1]; last == '-' || last == '.' {
-		return nil
+		return nil, false
 	}
-	return buf
-}
-
-// international handles a host with letters beyond ASCII; it may allocate.
-func international(host string) []byte {
-	ascii, err := idna.Lookup.ToASCII(host)
-	if err != nil {
-		return nil
-	}
-	for i := range len(ascii) {
-		if ascii[i] >= 0x80 {
-			return nil
-		}
-	}
-	return NormaliseHost(make([]byte, 0, len(ascii)), ascii)
+	return buf, false
 }
 
 func validPort(s string) bool {
