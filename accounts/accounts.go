@@ -83,8 +83,8 @@ type Proof struct {
 // What a caller is told. Known and unknown addresses get the same words.
 var (
 	errOver     = fault.New(fault.Gone, "this link or code has been used or is too old; ask for a new one")
-	errCode     = fault.Invalids(fault.Fields{"code": "This is not the code from the mail."})
-	errPassword = fault.Invalids(fault.Fields{"password": "Address and password do not go together."})
+	errCode     = fault.Invalids(fault.Fields{"code": "account.code.wrong"})
+	errPassword = fault.Invalids(fault.Fields{"password": "account.password.wrong"})
 	errSignIn   = fault.New(fault.SignIn, "sign in first")
 )
 

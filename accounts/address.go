@@ -11,16 +11,16 @@ import (
 
 // Fold turns an e-mail address into the one form that it is stored and looked
 // up in: bare, lower case, the domain in punycode. Kind: fault.Invalid (field
-// "email") for what mail could not be sent to.
+// "email") for what mail could not be sent to; its texts are keys of words.
 func Fold(address string) (string, error) {
-	bad := func(text string) (string, error) {
-		return "", fault.Invalids(fault.Fields{"email": text})
+	bad := func(key string) (string, error) {
+		return "", fault.Invalids(fault.Fields{"email": key})
 	}
 	address = strings.TrimSpace(address)
 	if address == "" {
-		return bad("Enter an e-mail address.")
+		return bad("account.email.missing")
 	}
-	const shape = "Enter an e-mail address like name@example.com."
+	const shape = "account.email.shape"
 	if len(address) > 320 || strings.ContainsAny(address, "<>\"(),;:\\ \t\r\n") {
 		return bad(shape)
 	}
@@ -31,7 +31,7 @@ func Fold(address string) (string, error) {
 	local, domain := address[:at], address[at+1:]
 	for i := range len(local) {
 		if local[i] <= ' ' || local[i] >= 0x7f {
-			return bad("Use an address whose part before the @ has plain letters.")
+			return bad("account.email.letters")
 		}
 	}
 	ascii, err := idna.Lookup.ToASCII(domain)
@@ -40,7 +40,7 @@ func Fold(address string) (string, error) {
 	}
 	folded := strings.ToLower(local) + "@" + strings.ToLower(ascii)
 	if len(local) > 64 || len(folded) > 254 {
-		return bad("This address is too long.")
+		return bad("account.email.long")
 	}
 	return folded, nil
 }

@@ -65,17 +65,17 @@ func (p *passwords) matches(ctx context.Context, password, hash string) (bool, e
 // hash checks what a password must be and hashes it. Kind: fault.Invalid
 // (field "password").
 func (p *passwords) hash(ctx context.Context, password, email string) (string, error) {
-	bad := func(text string) (string, error) {
-		return "", fault.Invalids(fault.Fields{"password": text})
+	bad := func(key string) (string, error) {
+		return "", fault.Invalids(fault.Fields{"password": key})
 	}
 	n := utf8.RuneCountInString(password)
 	switch local, _, _ := strings.Cut(email, "@"); {
 	case !utf8.ValidString(password) || n < minPassword:
-		return bad(fmt.Sprintf("Use at least %d characters.", minPassword))
+		return bad("account.password.short")
 	case n > maxPassword:
-		return bad(fmt.Sprintf("Use at most %d characters.", maxPassword))
+		return bad("account.password.long")
 	case strings.EqualFold(password, email) || strings.EqualFold(password, local) || strings.Count(password, password[:1]) == len(password):
-		return bad("This is too easy to guess.")
+		return bad("account.password.easy")
 	}
 	release, err := p.turn(ctx)
 	if err != nil {

@@ -116,7 +116,8 @@ func Log(ctx context.Context, tx bun.IDB, f LogFilter) ([]Line, error) {
 	if limit <= 0 {
 		limit = 50
 	}
-	q, args := `SELECT * FROM audit_log WHERE tenant_id = ?`, []any{board}
+	q, args := `SELECT tenant_id, id, at, actor_kind, actor_id, act, object_kind, object_id, detail, personal, request_id
+		FROM audit_log WHERE tenant_id = ?`, []any{board}
 	where := func(cond string, set bool, vs ...any) {
 		if set {
 			q += " AND " + cond

@@ -198,7 +198,7 @@ func roleSet(ctx context.Context, tx bun.IDB, board tenant.ID, role string) (Set
 			return roles[0].Set, nil
 		}
 	}
-	return Set{}, fault.Invalids(fault.Fields{"role": "Pick one of the roles."})
+	return Set{}, fault.Invalids(fault.Fields{"role": "account.role.unknown"})
 }
 
 var roleNames = regexp.MustCompile(`^[\pL\pN][\pL\pN _-]{0,38}[\pL\pN]$`)
@@ -208,10 +208,10 @@ var roleNames = regexp.MustCompile(`^[\pL\pN][\pL\pN _-]{0,38}[\pL\pN]$`)
 // domain cannot have.
 func DefineRole(ctx context.Context, tx bun.IDB, board tenant.ID, name string, ps ...Permission) (string, error) {
 	if !roleNames.MatchString(name) {
-		return "", fault.Invalids(fault.Fields{"name": "Use 2 to 40 letters, digits and spaces."})
+		return "", fault.Invalids(fault.Fields{"name": "account.role.name"})
 	}
 	if len(ps) == 0 {
-		return "", fault.Invalids(fault.Fields{"permissions": "Pick at least one."})
+		return "", fault.Invalids(fault.Fields{"permissions": "account.role.empty"})
 	}
 	role, a := customPrefix+name, NewAdapter(ctx, tx, board)
 	if err := a.RemoveFilteredPolicy("p", "p", 0, role); err != nil {
@@ -220,7 +220,7 @@ func DefineRole(ctx context.Context, tx bun.IDB, board tenant.ID, name string, p
 	for _, p := range ps {
 		e, ok := p.Entry()
 		if !ok || e.Scope&scopeOf(board) == 0 {
-			return "", fault.Invalids(fault.Fields{"permissions": "One of these does not exist here."})
+			return "", fault.Invalids(fault.Fields{"permissions": "account.role.permission"})
 		}
 		if err := a.AddPolicy("p", "p", []string{role, domain(board), e.Object, e.Action}); err != nil {
 			return "", err

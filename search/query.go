@@ -184,6 +184,7 @@ func (q Query) Bounded() Query {
 		q.PerPage = DefaultPerPage
 	}
 	q.PerPage = min(q.PerPage, MaxPerPage)
+	q.Text, q.Location = cleanText(q.Text), cleanText(q.Location)
 	q.Page = min(max(q.Page, 1), MaxPage)
 	return q
 }

@@ -96,7 +96,7 @@ func (t *tx) attempt(owner string, s *session, o *order, method string, who Paye
 	pi := t.intentOf(owner, s, o)
 	switch {
 	case c.decline != nil:
-		t.fail(owner, s, o, pi, who, &c, c.decline)
+		t.refuse(owner, s, o, pi, who, &c, c.decline)
 		return false, c.decline, nil
 	case c.asksBank:
 		o.Buyer, o.Card = &who, c.number
@@ -125,7 +125,7 @@ func (t *tx) authenticate(owner string, s *session, o *order, approved bool) (de
 	t.put(owner, o)
 	if !approved {
 		e := declined("payment_intent_authentication_failure", "", "We are unable to authenticate your payment method. Please choose a different payment method and try again.")
-		t.fail(owner, s, o, pi, who, nil, e)
+		t.refuse(owner, s, o, pi, who, nil, e)
 		return e, nil
 	}
 	t.complete(owner, s, o, pi, who, "card", &c)
@@ -179,8 +179,8 @@ func (t *tx) newCharge(owner string, s *session, o *order, pi *intent, who Payer
 	return ch
 }
 
-// fail records an attempt that was refused; the session stays open.
-func (t *tx) fail(owner string, s *session, o *order, pi *intent, who Payer, c *card, e *Error) {
+// refuse records an attempt that was refused; the session stays open.
+func (t *tx) refuse(owner string, s *session, o *order, pi *intent, who Payer, c *card, e *Error) {
 	pi.Status, pi.NextAction = "requires_payment_method", nil
 	pi.LastPaymentError = mustJSON(e)
 	if c != nil {

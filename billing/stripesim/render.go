@@ -114,7 +114,7 @@ func page[T any](c *call, kind string, keep func(*T) bool) (any, error) {
 	out := newList[*T](c.path)
 	var newer []*T // between the top and ending_before
 	started := after == ""
-	c.each(kind, func(r *row) bool {
+	c.scan(kind, func(r *row) bool {
 		if r.Account != c.account {
 			return true
 		}
@@ -208,7 +208,7 @@ func slicePage[T any](c *call, all []T, id func(T) string) (any, error) {
 // newest collects up to n objects of a kind with their owners, for the pages.
 func newest[T any](t *tx, kind string, n int, keep func(account string, v *T) bool) []owned[T] {
 	var out []owned[T]
-	t.each(kind, func(r *row) bool {
+	t.scan(kind, func(r *row) bool {
 		if v := decode[T](r); keep == nil || keep(r.Account, v) {
 			out = append(out, owned[T]{Account: r.Account, V: v, Seq: r.Seq})
 		}

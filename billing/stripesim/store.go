@@ -250,8 +250,8 @@ func (t *tx) stage(r *row) {
 	t.staged[r.ID] = r
 }
 
-// each calls fn with every row of a kind, newest first, until fn says stop.
-func (t *tx) each(kind string, fn func(*row) bool) {
+// scan calls fn with every row of a kind, newest first, until fn says stop.
+func (t *tx) scan(kind string, fn func(*row) bool) {
 	for i := len(t.order) - 1; i >= 0; i-- {
 		r := t.staged[t.order[i]]
 		if r.Kind == kind && r.Body != nil && t.db.rows[r.ID] == nil && !fn(r) {

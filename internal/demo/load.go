@@ -300,7 +300,7 @@ func pay(s string) (low, high int64, currency, period string, err error) {
 // data has two.
 func minor(s string) (int64, error) {
 	whole, frac, _ := strings.Cut(s, ".")
-	return strconv.ParseInt(whole+(frac+"00")[:2], 10, 64)
+	return strconv.ParseInt(whole+(frac + "00")[:2], 10, 64)
 }
 
 // duration reads "3d", "5h" or "40m".

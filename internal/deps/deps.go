@@ -45,7 +45,7 @@ import (
 	_ "golang.org/x/crypto/argon2"
 	_ "golang.org/x/net/idna"
 	_ "golang.org/x/sync/singleflight"
-	_ "golang.org/x/text/language"
 	_ "golang.org/x/text/currency"
+	_ "golang.org/x/text/language"
 	_ "pgregory.net/rapid"
 )

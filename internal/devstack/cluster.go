@@ -39,10 +39,9 @@ type Cluster struct {
 	// Adopted says that it was running already, left by a process that died.
 	Adopted bool
 
-	port int
-	pid  int
-	// done is closed when our own child has ended; nil for an adopted one.
-	done  chan struct{}
+	port  int
+	pid   int
+	child bool // started by this process, which must collect its end
 	state clusterState
 	as    *runAs
 }

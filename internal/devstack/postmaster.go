@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -80,9 +81,9 @@ func (c *Cluster) adopt(ctx context.Context) bool {
 	return false
 }
 
-// start runs the postmaster and returns when it answers. A port taken between
-// looking and binding, and shared memory that the last one's children still
-// hold for a moment, are tried again.
+// start runs the postmaster and returns when it answers. Obstacles that pass are
+// waited for: a port taken between looking and binding, shared memory that the
+// children of a killed postmaster still hold.
 func (c *Cluster) start(ctx context.Context, bin binaries, settings map[string]string) error {
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
@@ -93,13 +94,19 @@ func (c *Cluster) start(ctx context.Context, bin binaries, settings map[string]s
 	if err := c.as.own(sockets); err != nil {
 		return err
 	}
-	var err error
-	for range 5 {
-		if c.port, err = freePort(ctx, c.state.Port); err != nil {
+	for {
+		// Nobody lives behind these: a postmaster that does was adopted.
+		if old, err := filepath.Glob(filepath.Join(sockets, ".s.PGSQL.*")); err == nil {
+			for _, f := range old {
+				_ = os.Remove(f)
+			}
+		}
+		port, err := freePort(ctx, c.state.Port)
+		if err != nil {
 			return err
 		}
-		if c.port != c.state.Port {
-			c.state.Port = c.port
+		if c.port = port; port != c.state.Port {
+			c.state.Port = port
 			if err := c.save(); err != nil {
 				return err
 			}
@@ -107,15 +114,20 @@ func (c *Cluster) start(ctx context.Context, bin binaries, settings map[string]s
 		args := append([]string{"-D", c.data(), "-c", "listen_addresses=127.0.0.1", "-c", "port=" + strconv.Itoa(c.port),
 			"-c", "unix_socket_directories=" + sockets, "-c", "timezone=UTC", "-c", "log_timezone=UTC",
 			"-c", "log_line_prefix=%m [%p] %d "}, settingArgs(settings)...)
-		if err = c.launch(ctx, filepath.Join(bin.dir, "postgres"), args); err == nil {
-			return nil
+		err = c.launch(ctx, filepath.Join(bin.dir, "postgres"), args)
+		if err == nil || !passing.MatchString(err.Error()) {
+			return err
 		}
-		if ctx.Err() != nil || !pause(ctx) {
-			break
+		for range 10 {
+			if !pause(ctx) {
+				return err
+			}
 		}
 	}
-	return err
 }
+
+// passing is what Postgres says about obstacles that go away by themselves.
+var passing = regexp.MustCompile(`already in use|pre-existing shared memory|lock file .* already exists`)
 
 func (c *Cluster) launch(ctx context.Context, postgres string, args []string) error {
 	log, err := os.OpenFile(c.logFile(), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
@@ -129,26 +141,22 @@ func (c *Cluster) launch(ctx context.Context, postgres string, args []string) er
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	c.pid, c.done = cmd.Process.Pid, make(chan struct{})
-	go func(cmd *exec.Cmd, done chan struct{}) {
-		_ = cmd.Wait()
-		close(done)
-	}(cmd, c.done)
+	// No goroutine waits for it: it may outlive this process, and reaped() asks.
+	c.pid, c.child = cmd.Process.Pid, true
+	_ = cmd.Process.Release()
 	for {
 		if f, ok := c.readPID(); ok && f.pid == c.pid && f.status == "ready" {
 			if err = c.answers(ctx); err == nil {
 				return nil
 			}
 		}
-		select {
-		case <-c.done:
+		if !c.alive() {
 			said, _ := os.ReadFile(c.logFile())
 			return fmt.Errorf("Postgres did not start; it said:\n%s", tail(said, 1500))
-		case <-ctx.Done():
-			_ = cmd.Process.Signal(syscall.SIGQUIT)
-			<-c.done
+		}
+		if !pause(ctx) {
+			_ = syscall.Kill(c.pid, syscall.SIGQUIT)
 			return fmt.Errorf("Postgres did not answer within %s; see %s", startPatience, c.logFile())
-		case <-time.After(pollEvery):
 		}
 	}
 }
@@ -187,15 +195,21 @@ func (c *Cluster) Remove(ctx context.Context) error {
 }
 
 func (c *Cluster) alive() bool {
-	if c.done != nil {
-		select {
-		case <-c.done:
-			return false
-		default:
-			return true
-		}
+	return c.pid > 1 && !c.reaped() && isPostgres(c.pid)
+}
+
+// reaped collects our own child's end; an adopted postmaster has another parent.
+func (c *Cluster) reaped() bool {
+	if !c.child {
+		return false
 	}
-	return c.pid > 1 && isPostgres(c.pid)
+	var status syscall.WaitStatus
+	pid, err := syscall.Wait4(c.pid, &status, syscall.WNOHANG, nil)
+	if pid == c.pid || errors.Is(err, syscall.ECHILD) {
+		c.pid, c.child = 0, false
+		return true
+	}
+	return false
 }
 
 // isPostgres guards against a process number that the system has given to
@@ -213,7 +227,7 @@ func isPostgres(pid int) bool {
 	if _, err := os.Stat("/proc/self"); err == nil {
 		return false
 	}
-	out, err := exec.Command("ps", "-o", "comm=", "-p", strconv.Itoa(pid)).Output() //nolint:noctx // answers at once
+	out, err := exec.Command("ps", "-o", "comm=", "-p", strconv.Itoa(pid)).Output()
 	return err == nil && strings.Contains(string(out), "postgres")
 }
 

@@ -107,6 +107,9 @@ func EmptyPostgres(t testing.TB) *DB {
 
 var serial atomic.Int64
 
+// opened is the pool that clones databases, for Main to close.
+var opened atomic.Pointer[sql.DB]
+
 // testServer is where this process's test databases are.
 type testServer struct {
 	superURL string
@@ -155,14 +158,20 @@ func setUp(ctx context.Context) (*testServer, error) {
 		}
 	} else {
 		// A given server is for tests: its roles get passwords that every process derives alike.
+		u, err := url.Parse(s.superURL)
+		if err != nil {
+			return nil, errors.New("SHINGLE_TEST_DATABASE_URL cannot be read")
+		}
+		password, _ := u.User.Password()
 		s.secrets = map[string]string{}
 		for _, r := range []string{devstack.OwnerRole, devstack.AppRole, devstack.PlatformRole} {
-			sum := sha256.Sum256([]byte(s.superURL + r))
+			sum := sha256.Sum256([]byte("shingle test " + r + password))
 			s.secrets[r] = hex.EncodeToString(sum[:12])
 		}
 	}
 	var err error
 	if s.super, err = pg.Open(s.superURL, 4); err == nil {
+		opened.Store(s.super)
 		s.template, err = schemaHash()
 	}
 	if err == nil {
@@ -231,6 +240,9 @@ func (s *testServer) ensureTemplate(ctx context.Context) error {
 	if err := devstack.EnsureDatabase(ctx, conn, making); err != nil {
 		return err
 	}
+	if err := s.alignPasswords(ctx, conn); err != nil {
+		return err
+	}
 	if err := migrations.Up(ctx, s.url(devstack.OwnerRole, making),
 		s.url(devstack.AppRole, making), s.url(devstack.PlatformRole, making)); err != nil {
 		return fmt.Errorf("migrating the template: %w", err)
@@ -245,6 +257,18 @@ func (s *testServer) ensureTemplate(ctx context.Context) error {
 		}
 	}
 	return s.dropOldTemplates(ctx, conn)
+}
+
+// alignPasswords is for a server that was given: earlier users of it may have
+// made the logins with other passwords.
+func (s *testServer) alignPasswords(ctx context.Context, conn *pgx.Conn) error {
+	for _, r := range []string{devstack.AppRole, devstack.PlatformRole} {
+		_, err := conn.Exec(ctx, "ALTER ROLE "+r+" PASSWORD '"+s.secrets[r]+"'")
+		if err != nil && pg.Code(err) != "42704" { // not made yet
+			return err
+		}
+	}
+	return nil
 }
 
 // dropOldTemplates keeps the newest three: somebody may be testing an older
@@ -266,7 +290,7 @@ func (s *testServer) dropOldTemplates(ctx context.Context, conn *pgx.Conn) error
 	return nil
 }
 
-// clone copies the template. The file copy is the cheap way without fsync.
+// clone copies the template.
 func (s *testServer) clone(ctx context.Context, name string) error {
 	q := "CREATE DATABASE " + name + " TEMPLATE " + s.template + " OWNER " + devstack.OwnerRole
 	err := untilUnused(ctx, func() error { _, err := s.super.ExecContext(ctx, q); return err })
@@ -298,26 +322,23 @@ func untilUnused(ctx context.Context, do func() error) error {
 
 // sweep drops the databases of test processes that ended without their clean-up.
 func (s *testServer) sweep(ctx context.Context) error {
-	rows, err := s.super.QueryContext(ctx, `SELECT datname FROM pg_database WHERE datname LIKE 'test\_%'`)
+	conn, err := pg.Connect(ctx, s.superURL)
 	if err != nil {
 		return err
 	}
-	var names []string
-	for rows.Next() {
-		var n string
-		if err := rows.Scan(&n); err != nil {
-			return errors.Join(err, rows.Close())
-		}
-		names = append(names, n)
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	rows, err := conn.Query(ctx, `SELECT datname FROM pg_database WHERE datname LIKE 'test\_%'`)
+	if err != nil {
+		return err
 	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
 		return err
 	}
 	for _, n := range names {
-		parts := strings.Split(n, "_")
-		pid, err := strconv.Atoi(parts[1])
+		pid, err := strconv.Atoi(strings.Split(n, "_")[1])
 		if err != nil || errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
-			if _, err := s.super.ExecContext(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{n}.Sanitize()+" WITH (FORCE)"); err != nil {
+			if _, err := conn.Exec(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{n}.Sanitize()+" WITH (FORCE)"); err != nil {
 				return err
 			}
 		}

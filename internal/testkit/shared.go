@@ -71,15 +71,11 @@ func startShared(ctx context.Context, dir string) (*devstack.Cluster, error) {
 	})
 }
 
-// StopShared ends the shared servers of this checkout, unless tests still use
-// them. It keeps their files: the next run starts in a moment.
+// StopShared ends the shared Postgres of this checkout, unless tests still use
+// it. Its files stay: the next run starts in a moment.
 func StopShared() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	return errors.Join(stopPostgres(ctx), stopRedis(ctx))
-}
-
-func stopPostgres(ctx context.Context) error {
 	dir, err := sharedDir("postgres")
 	if err != nil {
 		return err

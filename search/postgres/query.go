@@ -201,7 +201,8 @@ func words(lang language, text string) []string {
 func (e *Engine) question(t *tenant.Tenant, q search.Query, counts bool) *asked {
 	lang := e.language(t.Locale)
 	a := &asked{Must: []int64{}, Some: [][]int64{}, Narrow: [][]int64{}, Rank: [][]int64{}, Like: []like{}, Salary: q.SalaryMin,
-		Type: q.Types, Workplace: q.Workplaces, Category: q.Categories, Company: q.Companies, Seniority: q.Seniority, Country: q.Countries,
+		Type: list(q.Types), Workplace: list(q.Workplaces), Category: list(q.Categories), Company: list(q.Companies),
+		Seniority: list(q.Seniority), Country: list(q.Countries),
 		Sort: q.Sort, Limit: q.PerPage, Offset: (q.Page - 1) * q.PerPage, Counts: counts}
 	if !q.Since.IsZero() {
 		s := q.Since.UTC().Format(timeFormat)
@@ -236,6 +237,15 @@ func (e *Engine) question(t *tenant.Tenant, q search.Query, counts bool) *asked 
 	narrow(fieldCompany, q.Companies)
 	narrow(fieldCountry, q.Countries)
 	return a
+}
+
+// list is a JSON array, never null, without what jsonb refuses.
+func list(values []string) []string {
+	out := make([]string, len(values))
+	for i, v := range values {
+		out[i] = strings.ReplaceAll(v, "\x00", "\uFFFD")
+	}
+	return out
 }
 
 // maxShown is how many values of a facet are shown, besides the chosen ones.

@@ -35,7 +35,7 @@ var epoch = time.Now().UTC().Truncate(time.Second).Add(-30 * 24 * time.Hour)
 // one is newer.
 func Doc(n int, title string, with ...func(*search.Document)) search.Document {
 	d := search.Document{ID: uuid.NewSHA1(uuid.Nil, fmt.Appendf(nil, "listing %d", n)), Version: 1, Title: title,
-		Company: "Acme", CompanySlug: "acme", Category: "engineering", Type: "full_time", Workplace: "on_site",
+		Company: "Acme", CompanySlug: "acme", Category: "general", Type: "full_time", Workplace: "on_site",
 		PublishedAt: epoch.Add(time.Duration(n) * time.Minute)}
 	for _, f := range with {
 		f(&d)

@@ -13,6 +13,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -216,4 +217,13 @@ func AcceptLanguage(r *http.Request) string {
 	first, _, _ := strings.Cut(r.Header.Get("Accept-Language"), ",")
 	first, _, _ = strings.Cut(first, ";")
 	return strings.TrimSpace(first)
+}
+
+// Values reads a query string; what cannot be read is dropped.
+func Values(raw string) url.Values {
+	v, err := url.ParseQuery(raw)
+	if err != nil {
+		return url.Values{}
+	}
+	return v
 }

@@ -1,0 +1,57 @@
+# The commands of this repository; `make help` lists them.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help run build test check bench deps tools reset fmt go
+
+# Where Go's own installer puts it, for shells that do not know yet.
+export PATH := $(PATH):/usr/local/go/bin
+# The version is given below; asking git again fails in a checkout of another user's.
+export GOFLAGS := $(strip $(filter-out -buildvcs=%,$(GOFLAGS)) -buildvcs=false)
+export SHINGLE_DATA_DIR ?= .shingle
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## Build, then run everything on this machine with three demo boards
+	@exec bin/shingle dev
+
+build: go ## Build bin/shingle
+	@mkdir -p bin
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/shingle ./cmd/shingle
+
+test: deps bin/tools/stripe-mock ## Vet and test with the race detector; pictures are kept as artefacts
+	@scripts/test.sh
+
+check: test ## Test, then lint and look for known vulnerabilities
+	@scripts/check.sh
+
+bench: deps ## Run the benchmarks
+	@scripts/bench.sh
+
+deps: go ## Install what tests need and this machine lacks (Debian and Ubuntu)
+	@scripts/deps.sh
+
+tools: bin/tools/stripe-mock bin/tools/golangci-lint bin/tools/govulncheck ## Build the programs of tests and checks into bin/tools
+
+reset: ## Stop a running `make run` and delete its data
+	@scripts/reset.sh
+
+fmt: go ## Format the Go code
+	@gofmt -w $$(git ls-files --cached --others --exclude-standard -- '*.go')
+
+go:
+	@command -v go >/dev/null || { echo 'Go is missing: install Go 1.26 or newer, then try again.' >&2; exit 1; }
+
+tool-path-stripe-mock := github.com/stripe/stripe-mock
+tool-path-golangci-lint := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+tool-path-govulncheck := golang.org/x/vuln/cmd/govulncheck
+
+# Tools have versions of their own, in tools/go.mod.
+bin/tools/%: tools/go.mod tools/go.sum | go
+	@mkdir -p bin/tools
+	@echo "building $*, once"
+	@cd tools && CGO_ENABLED=0 go build -trimpath -o ../bin/tools/$* $(tool-path-$*)
+	@touch $@

@@ -1,0 +1,40 @@
+package accounts_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/BurntSushi/toml"
+)
+
+// Every mail that this package sends has its words, and what they name is what
+// it gives.
+func TestMailsHaveTheirWords(t *testing.T) {
+	t.Parallel()
+	given := map[string][]string{
+		"person-sign-in": {"Code", "Minutes"}, "operator-sign-in": {"Code", "Minutes"}, "operator-reset": {"Code", "Minutes"},
+		"operator-sign-up": {"Code", "Hours"}, "operator-invite": {"By", "Days"}, "operator-unknown": nil,
+	}
+	for kind, names := range given {
+		for _, lang := range []string{"en", "de"} {
+			raw, err := os.ReadFile("../mail/words/" + kind + "." + lang + ".toml")
+			if err != nil {
+				t.Error(err)
+				continue
+			}
+			var w map[string]any
+			if err := toml.Unmarshal(raw, &w); err != nil || w["button"] == nil || w["subject"] == nil {
+				t.Errorf("%s.%s: %v", kind, lang, err)
+			}
+			rest := string(raw)
+			for _, n := range append([]string{"Board"}, names...) {
+				rest = strings.ReplaceAll(rest, "{{."+n+"}}", "")
+				rest = strings.ReplaceAll(rest, "{{if ."+n+"}}", "")
+			}
+			if strings.Contains(rest, "{{.") || strings.Contains(rest, "{{if") {
+				t.Errorf("%s.%s asks for something that is not given", kind, lang)
+			}
+		}
+	}
+}

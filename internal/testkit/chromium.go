@@ -1,0 +1,153 @@
+package testkit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// browserPatience is how long one test may use its browser.
+const browserPatience = 4 * time.Minute
+
+// Chromium starts a headless browser for the test, with a profile of its own,
+// and returns chromedp's context of its first tab. It resolves *.localhost by
+// itself. An uncaught exception in a page, and anything that a page's content
+// security policy refused, fail the test.
+func Chromium(t testing.TB) context.Context {
+	t.Helper()
+	path, err := findChromium()
+	if err != nil {
+		t.Fatal(err)
+	}
+	profile, err := os.MkdirTemp("", "shingle-chromium-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), browserPatience)
+	ctx, cancelAllocator := chromedp.NewExecAllocator(ctx,
+		chromedp.ExecPath(path),
+		chromedp.UserDataDir(profile),
+		chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
+		chromedp.Flag("headless", "new"),
+		chromedp.Flag("no-sandbox", true),
+		chromedp.Flag("disable-gpu", true),
+		chromedp.Flag("disable-dev-shm-usage", true),
+		chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-sync", true),
+		chromedp.Flag("disable-default-apps", true),
+		chromedp.Flag("disable-extensions", true),
+		chromedp.Flag("no-proxy-server", true),
+		chromedp.Flag("mute-audio", true),
+		chromedp.Flag("hide-scrollbars", true),
+		chromedp.Flag("password-store", "basic"),
+		chromedp.Flag("force-color-profile", "srgb"),
+		chromedp.Flag("lang", "en-US"),
+		chromedp.WindowSize(1280, 900),
+		// A loaded machine takes its time.
+		chromedp.WSURLReadTimeout(60*time.Second),
+	)
+	ctx, cancelTab := chromedp.NewContext(ctx, chromedp.WithErrorf(func(string, ...any) {}))
+	t.Cleanup(func() {
+		_ = chromedp.Cancel(ctx) // asks the browser to close and waits
+		cancelTab()
+		cancelAllocator()
+		cancel()
+		removeProfile(profile)
+	})
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatalf("starting %s: %v", path, err)
+	}
+	err = chromedp.Listen(ctx, func(ev any) {
+		switch e := ev.(type) {
+		case *runtime.EventExceptionThrown:
+			t.Errorf("the page threw: %s", thrown(e.ExceptionDetails))
+		case *log.EventEntryAdded:
+			if e.Entry != nil && (e.Entry.Source == "security" || refusedByPolicy.MatchString(e.Entry.Text)) {
+				t.Errorf("the browser refused something at %s: %s", e.Entry.URL, e.Entry.Text)
+			}
+		}
+	})
+	if err != nil {
+		t.Fatalf("listening to %s: %v", path, err)
+	}
+	return ctx
+}
+
+func thrown(d *runtime.ExceptionDetails) string {
+	if d == nil {
+		return "something unsaid"
+	}
+	text := d.Text
+	if d.Exception != nil && d.Exception.Description != "" {
+		text = d.Exception.Description
+	}
+	return fmt.Sprintf("%s (%s:%d)", text, d.URL, d.LineNumber+1)
+}
+
+var refusedByPolicy = regexp.MustCompile(`Content Security Policy|Content-Security-Policy`)
+
+func findChromium() (string, error) {
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"} {
+		if p, err := exec.LookPath(name); err == nil {
+			return p, nil
+		}
+	}
+	if mac := "/Applications/Chromium.app/Contents/MacOS/Chromium"; exists(mac) {
+		return mac, nil
+	}
+	return "", errors.New("Chromium is missing and browser tests are never skipped: run `make deps` (on Debian and Ubuntu it installs the package chromium)")
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// removeProfile tries for a while: the browser's children may still be writing.
+func removeProfile(dir string) {
+	for deadline := time.Now().Add(5 * time.Second); os.RemoveAll(dir) != nil && time.Now().Before(deadline); {
+		<-time.After(50 * time.Millisecond)
+	}
+}
+
+var unfitForNames = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
+
+// Screenshot keeps a picture of the whole page, seen in a window that many CSS
+// pixels wide, as <name>-<width>.png among the artefacts; it returns the path.
+func Screenshot(t testing.TB, ctx context.Context, name string, width int) string { //nolint:revive // t first, as in all of testkit
+	t.Helper()
+	err := chromedp.Do(ctx, chromedp.EmulateViewport(int64(width), 900))
+	if err == nil {
+		// Fonts and images first, then one painted frame.
+		_, err = chromedp.Run(ctx, chromedp.Evaluate[bool](settled, chromedp.EvalAwaitPromise))
+	}
+	var png []byte
+	if err == nil {
+		png, err = chromedp.Run(ctx, chromedp.FullScreenshot(100))
+	}
+	if err == nil {
+		err = chromedp.Do(ctx, chromedp.ResetViewport())
+	}
+	if err != nil {
+		t.Fatalf("screenshot %s: %v", name, err)
+	}
+	path := filepath.Join(Artifacts(t), fmt.Sprintf("%s-%d.png", unfitForNames.ReplaceAllString(name, "-"), width))
+	if err := os.WriteFile(path, png, 0o644); err != nil { //nolint:gosec // made to be looked at
+		t.Fatalf("screenshot %s: %v", name, err)
+	}
+	return path
+}
+
+const settled = `document.fonts.ready.then(() => Promise.all([...document.images].map(i => i.decode().catch(() => 0))))
+	.then(() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(() => r(true)))))`

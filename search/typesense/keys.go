@@ -1,0 +1,112 @@
+package typesense
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"github.com/typesense/typesense-go/v3/typesense/api"
+	"github.com/uptrace/bun"
+
+	"shingle/internal/fault"
+	"shingle/tenant"
+)
+
+// Sealer keeps a board's search key unreadable in its row. What is sealed for
+// one context cannot be opened for another.
+type Sealer interface {
+	Seal(plain, context []byte) ([]byte, error)
+	Open(sealed, context []byte) ([]byte, error)
+}
+
+type gcm struct{ aead cipher.AEAD }
+
+// NewSealer seals with AES-256-GCM under a key made from the program's secret.
+func NewSealer(secret []byte) (Sealer, error) {
+	if len(secret) < 16 {
+		return nil, fault.New(fault.Invalid, "the secret key is shorter than 16 bytes")
+	}
+	key := sha256.Sum256(append([]byte("shingle search keys\x00"), secret...))
+	block, err := aes.NewCipher(key[:])
+	if err != nil {
+		return nil, err
+	}
+	aead, err := cipher.NewGCM(block)
+	return gcm{aead}, err
+}
+
+func (g gcm) Seal(plain, context []byte) ([]byte, error) {
+	nonce := make([]byte, g.aead.NonceSize())
+	if _, err := rand.Read(nonce); err != nil {
+		return nil, err
+	}
+	return g.aead.Seal(nonce, nonce, plain, context), nil
+}
+
+func (g gcm) Open(sealed, context []byte) ([]byte, error) {
+	n := g.aead.NonceSize()
+	if len(sealed) < n {
+		return nil, errors.New("a sealed key is cut short")
+	}
+	return g.aead.Open(nil, sealed[:n], sealed[n:], context)
+}
+
+// server names the server in a key's row without its address.
+func (e *Engine) server() string {
+	sum := sha256.Sum256([]byte(e.options.URL))
+	return hex.EncodeToString(sum[:8])
+}
+
+// storedKey is the board's search-only key, or "" when there is none that this
+// program can open.
+func (e *Engine) storedKey(ctx context.Context, board tenant.ID) (string, error) {
+	var sealed []byte
+	err := e.options.DB.Read(ctx, func(ctx context.Context, tx bun.IDB) error {
+		return tx.NewRaw(`SELECT sealed FROM search_keys WHERE tenant_id = ? AND server = ?`, board, e.server()).Scan(ctx, &sealed)
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	plain, err := e.options.Sealer.Open(sealed, board[:])
+	if err != nil {
+		return "", nil //nolint:nilerr // sealed with a secret of the past: made anew
+	}
+	return string(plain), nil
+}
+
+// newKey makes a key that searches this board's collections and nothing else,
+// and keeps it sealed.
+func (e *Engine) newKey(ctx context.Context, board tenant.ID) (string, error) {
+	alias := aliasOf(board)
+	k, err := e.admin.Keys().Create(ctx, &api.ApiKeySchema{
+		Description: "search of board " + board.String(),
+		Actions:     []string{"documents:search"},
+		Collections: []string{alias, alias + "_[0-9]+"},
+	})
+	if err != nil {
+		return "", fail(err, "making a search key")
+	}
+	if k.Value == nil || k.Id == nil {
+		return "", fault.New(fault.Internal, "typesense made a key and did not show it")
+	}
+	sealed, err := e.options.Sealer.Seal([]byte(*k.Value), board[:])
+	if err != nil {
+		return "", fmt.Errorf("sealing a search key: %w", err)
+	}
+	err = e.options.DB.Write(ctx, func(ctx context.Context, tx bun.IDB) error {
+		_, err := tx.NewRaw(`INSERT INTO search_keys (tenant_id, server, key_id, sealed) VALUES (?, ?, ?, ?)
+			ON CONFLICT (tenant_id) DO UPDATE SET server = excluded.server, key_id = excluded.key_id, sealed = excluded.sealed, created_at = now()`,
+			board, e.server(), *k.Id, sealed).Exec(ctx)
+		return err
+	})
+	return *k.Value, err
+}

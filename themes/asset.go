@@ -1,0 +1,167 @@
+package themes
+
+import (
+	"bytes"
+	"compress/gzip"
+	"io/fs"
+	"mime"
+	"net/http"
+	"path"
+	"strings"
+	"sync"
+
+	"github.com/andybalholm/brotli"
+	"github.com/tdewolff/parse/v2"
+	"github.com/tdewolff/parse/v2/css"
+
+	"shingle/internal/fault"
+)
+
+// Asset is a file under /assets/, the same for all boards.
+type Asset struct {
+	Name        string
+	ContentType string
+	Body        []byte
+	ETag        string
+	once        sync.Once
+	br, gz      []byte
+}
+
+func (p *Packs) loadAssets(fsys fs.FS, root string) error {
+	return fs.WalkDir(fsys, root, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		switch path.Ext(name) {
+		case ".js", ".css", ".woff2", ".svg", ".png":
+		default:
+			return nil
+		}
+		raw, err := fs.ReadFile(fsys, name)
+		if err != nil {
+			return fault.Wrap(err, fault.Internal, "asset %s", name)
+		}
+		p.addAsset(path.Base(name), raw)
+		return nil
+	})
+}
+
+// addAsset keeps a file under its hashed name. Fonts keep their own: tokens'
+// stylesheets name them, and a new cut has a new name.
+func (p *Packs) addAsset(name string, body []byte) {
+	ext := path.Ext(name)
+	kind := mime.TypeByExtension(ext)
+	switch ext {
+	case ".js":
+		kind = "text/javascript; charset=utf-8"
+	case ".css":
+		kind = "text/css; charset=utf-8"
+	case ".woff2":
+		kind = "font/woff2"
+	}
+	hash := Hash(body)
+	stored := strings.TrimSuffix(name, ext) + "." + hash + ext
+	if ext == ".woff2" {
+		stored = name
+	}
+	p.assets[stored] = &Asset{Name: stored, ContentType: kind, Body: body, ETag: `"` + hash + `"`}
+	p.urls[name] = "/assets/" + stored
+}
+
+// AssetURL is the address of "site.js", "harbor.css" and the like. Kind:
+// fault.NotFound.
+func (p *Packs) AssetURL(name string) (string, error) {
+	if u, ok := p.urls[name]; ok {
+		return u, nil
+	}
+	return "", fault.New(fault.NotFound, "no asset %q", name)
+}
+
+// Asset finds a file by its stored name: what follows /assets/.
+func (p *Packs) Asset(stored string) (*Asset, bool) {
+	a, ok := p.assets[stored]
+	return a, ok
+}
+
+// ServeAsset answers /assets/<stored>, or reports false and writes nothing.
+func (p *Packs) ServeAsset(w http.ResponseWriter, r *http.Request, stored string) bool {
+	a, ok := p.assets[stored]
+	if !ok {
+		return false
+	}
+	h := w.Header()
+	h.Set("Content-Type", a.ContentType)
+	h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	h.Set("ETag", a.ETag)
+	h.Set("X-Content-Type-Options", "nosniff")
+	body := a.Body
+	if !strings.HasPrefix(a.ContentType, "font/") {
+		h.Set("Vary", "Accept-Encoding")
+		a.once.Do(func() { a.br, a.gz = compress(a.Body, 9) })
+		switch PickEncoding(r.Header.Get("Accept-Encoding")) {
+		case Brotli:
+			body = a.br
+			h.Set("Content-Encoding", "br")
+			h.Set("ETag", a.ETag[:len(a.ETag)-1]+`-br"`)
+		case Gzip:
+			body = a.gz
+			h.Set("Content-Encoding", "gzip")
+			h.Set("ETag", a.ETag[:len(a.ETag)-1]+`-gz"`)
+		}
+	}
+	if matches(r.Header.Get("If-None-Match"), h.Get("ETag")) {
+		w.WriteHeader(http.StatusNotModified)
+		return true
+	}
+	h.Set("Content-Length", itoa(len(body)))
+	w.WriteHeader(http.StatusOK)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body) // a reader who hung up is no error of ours
+	}
+	return true
+}
+
+func compress(body []byte, level int) (br, gz []byte) {
+	var b bytes.Buffer
+	bw := brotli.NewWriterLevel(&b, min(level, 11))
+	_, _ = bw.Write(body) // a bytes.Buffer takes everything
+	_ = bw.Close()
+	var g bytes.Buffer
+	gw, err := gzip.NewWriterLevel(&g, min(level, 9))
+	if err != nil {
+		gw = gzip.NewWriter(&g)
+	}
+	_, _ = gw.Write(body)
+	_ = gw.Close()
+	return b.Bytes(), g.Bytes()
+}
+
+// minifyCSS drops comments and the space that no reader of the file needs.
+func minifyCSS(raw []byte) []byte {
+	l := css.NewLexer(parse.NewInputBytes(raw))
+	var out bytes.Buffer
+	space := false
+	for {
+		kind, text := l.Next()
+		switch kind {
+		case css.ErrorToken:
+			return out.Bytes()
+		case css.CommentToken:
+			continue
+		case css.WhitespaceToken:
+			space = true
+			continue
+		}
+		if space && out.Len() > 0 {
+			last := out.Bytes()[out.Len()-1]
+			if !strings.ContainsRune("{};,>", rune(last)) && !strings.ContainsRune("{};,>", rune(text[0])) && !(last == ':' && kind != css.ColonToken) {
+				out.WriteByte(' ')
+			}
+		}
+		space = false
+		if kind == css.RightBraceToken && out.Len() > 0 && out.Bytes()[out.Len()-1] == ';' {
+			out.Truncate(out.Len() - 1)
+		}
+		out.Write(text)
+	}
+}

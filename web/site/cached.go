@@ -1,0 +1,77 @@
+package site
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"shingle/tenant"
+	"shingle/themes"
+	"shingle/web/console"
+	"shingle/web/route"
+)
+
+// queryNames are the parameters that change a public page; all else is left
+// out of the cache's key and of the page.
+var queryNames = []string{"q", "location", "type", "workplace", "category", "company", "seniority", "country", "salary_min", "sort", "page"}
+
+// cached answers a public page from memory, or makes it once for everybody who
+// asks meanwhile. The key holds the board and its generation: a change of the
+// board leaves the old pages unreachable.
+func (s *Site) cached(h route.Handler) route.Handler {
+	return func(c *gin.Context) error {
+		t := tenant.From(c.Request.Context())
+		query, ok := themes.NormalQuery(c.Request.URL.RawQuery, queryNames...)
+		if !s.CacheOn || !ok || t == nil {
+			return h(c)
+		}
+		key := themes.Key{Tenant: t.ID, Generation: t.Generation, Path: c.Request.URL.Path, Query: query, Locale: t.Locale}
+		if e, hit := s.Cache.Get(key); hit {
+			s.Cache.Serve(c.Writer, c.Request, e)
+			return nil
+		}
+		e, err := s.Cache.Fill(c.Request.Context(), key, t.Midnight(s.Now()), func(ctx context.Context) (*themes.Page, error) {
+			return record(c, ctx, h)
+		})
+		if err != nil {
+			return err
+		}
+		s.Cache.Serve(c.Writer, c.Request, e)
+		return nil
+	}
+}
+
+// record runs the handler against a buffer. Its request is the shared work of
+// all who wait, so it must not end with the first one's connection.
+func record(c *gin.Context, ctx context.Context, h route.Handler) (*themes.Page, error) {
+	w := &recorder{head: http.Header{}, status: http.StatusOK}
+	copied, _ := gin.CreateTestContext(w)
+	copied.Request = c.Request.Clone(tenant.With(ctx, tenant.From(c.Request.Context())))
+	copied.Params = c.Params
+	if err := h(copied); err != nil {
+		return nil, err
+	}
+	copied.Writer.WriteHeaderNow()
+	w.head.Del("Content-Length")
+	return &themes.Page{Status: w.status, Header: w.head, Body: w.body.Bytes()}, nil
+}
+
+type recorder struct {
+	head   http.Header
+	body   bytes.Buffer
+	status int
+}
+
+func (r *recorder) Header() http.Header         { return r.head }
+func (r *recorder) Write(b []byte) (int, error) { return r.body.Write(b) }
+func (r *recorder) WriteHeader(status int)      { r.status = status }
+
+// page is a standing page: privacy, terms, Impressum, the board's own.
+func (s *Site) page(c *gin.Context) error {
+	return s.standingPage(c, strings.TrimSuffix(c.Param("page"), "/"))
+}
+
+func (v *view) locale() string { return console.Locale(v.T.Locale) }

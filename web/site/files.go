@@ -1,0 +1,137 @@
+package site
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+	"github.com/uptrace/bun"
+	"gocloud.dev/gcerrors"
+
+	"shingle/internal/fault"
+	"shingle/tenant"
+	"shingle/themes"
+	"shingle/themes/looks"
+	"shingle/web/route"
+)
+
+// file serves a board's public file: a logo. The key is the board's own id and
+// the path, so no address reaches another board's files, and only pictures are
+// shown; CVs lie elsewhere and are never served here.
+func (s *Site) file(c *gin.Context) error {
+	t := tenant.From(c.Request.Context())
+	name := strings.TrimPrefix(path.Clean("/"+c.Param("file")), "/")
+	if !strings.HasPrefix(name, "logos/") {
+		return fault.New(fault.NotFound, "no such file")
+	}
+	r, err := s.Files.NewReader(c.Request.Context(), t.ID.String()+"/"+name, nil)
+	if gcerrors.Code(err) == gcerrors.NotFound {
+		return fault.Wrap(err, fault.NotFound, "no such file")
+	}
+	if err != nil {
+		return fault.Wrap(err, fault.Unavailable, "files cannot be read now")
+	}
+	defer func() { _ = r.Close() }()
+	kind := r.ContentType()
+	if !strings.HasPrefix(kind, "image/") {
+		return fault.New(fault.NotFound, "no such file")
+	}
+	h := c.Writer.Header()
+	// A picture may be looked at and nothing more, whatever is in it.
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox")
+	h.Set("Cache-Control", "public, max-age=86400")
+	h.Set("Content-Type", kind)
+	h.Set("Content-Length", strconv.FormatInt(r.Size(), 10))
+	c.Status(http.StatusOK)
+	_, _ = io.Copy(c.Writer, r)
+	return nil
+}
+
+// themeFile serves the board's token sheet and custom CSS under their hashed
+// names. An old name gets the new sheet, uncached: its page is still on screen.
+func (s *Site) themeFile(c *gin.Context) error {
+	if !strings.HasPrefix(c.Request.URL.Path, "/theme.") {
+		return fault.New(fault.NotFound, "no such page")
+	}
+	look, err := s.Looks.Of(c.Request.Context(), tenant.From(c.Request.Context()))
+	if err != nil {
+		return err
+	}
+	css := look.File(c.Request.URL.Path)
+	h := c.Writer.Header()
+	if css != nil {
+		h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	} else {
+		css = look.CSS
+		h.Set("Cache-Control", "no-cache")
+	}
+	c.Data(http.StatusOK, "text/css; charset=utf-8", css)
+	return nil
+}
+
+// asset serves the packs' own files.
+func (s *Site) asset(c *gin.Context) error {
+	if !s.Packs.ServeAsset(c.Writer, c.Request, strings.TrimPrefix(c.Request.URL.Path, "/assets/")) {
+		return fault.New(fault.NotFound, "no such file")
+	}
+	return nil
+}
+
+func (s *Site) favicon(c *gin.Context) error {
+	v, err := s.view(c.Request.Context())
+	if err != nil {
+		return err
+	}
+	if v.look.LogoKey == "" {
+		return fault.New(fault.NotFound, "no icon")
+	}
+	c.Redirect(http.StatusFound, v.logoURL())
+	return nil
+}
+
+// suggest completes what is being typed, for the search box.
+func (s *Site) suggest(c *gin.Context) error {
+	typed := strings.TrimSpace(c.Query("q"))
+	out := []string{}
+	if len(typed) >= 2 && len(typed) <= 60 {
+		found, err := s.Search.Suggest(c.Request.Context(), typed, 8)
+		if err != nil {
+			return err
+		}
+		for _, f := range found {
+			out = append(out, f.Text)
+		}
+	}
+	c.Header("Cache-Control", "public, max-age=60")
+	c.JSON(http.StatusOK, out)
+	return nil
+}
+
+// standingPage shows a published page.
+func (s *Site) standingPage(c *gin.Context, slug string) error {
+	v, err := s.view(c.Request.Context())
+	if err != nil {
+		return err
+	}
+	var p *looks.Page
+	err = s.read(c, func(ctx context.Context, tx bun.IDB) (err error) {
+		p, err = looks.ReadPage(ctx, tx, slug)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if !p.Published {
+		return fault.New(fault.NotFound, "no such page")
+	}
+	when := v.Day(p.CreatedAt)
+	out := themes.TextPage{Layout: s.layout(v, p.Title), Heading: p.Title, Body: route.SafeHTML(p.Body), Updated: &when}
+	out.Canonical = s.canonical(v, p.Path())
+	out.Description = fmt.Sprintf("%s, %s", p.Title, v.T.Name)
+	return s.render(c, v, http.StatusOK, "text", out)
+}

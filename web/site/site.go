@@ -1,0 +1,191 @@
+// Package site is a board's public face: home, search, listings, companies,
+// feeds, and what a seeker can do without an account. It never shows what is
+// not published and sets no cookie. Start at Routes.
+package site
+
+import (
+	"context"
+	"embed"
+	"io"
+	"io/fs"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/uptrace/bun"
+	"gocloud.dev/blob"
+
+	"shingle/accounts"
+	"shingle/authz"
+	"shingle/candidates"
+	"shingle/internal/fault"
+	"shingle/internal/links"
+	"shingle/listings"
+	"shingle/search"
+	"shingle/tenant"
+	"shingle/themes"
+	"shingle/themes/looks"
+	"shingle/web/console"
+	"shingle/web/route"
+)
+
+//go:embed words/*.toml
+var wordFiles embed.FS
+
+// Site serves a board's public pages.
+type Site struct {
+	DB         *tenant.DB
+	Links      links.Links
+	Listings   *listings.Store
+	Search     *search.Service
+	Candidates *candidates.Service
+	Packs      *themes.Packs
+	Looks      *looks.Store
+	Cache      *themes.Cache
+	Files      *blob.Bucket
+	Limits     *accounts.Limiter
+	Now        func() time.Time
+	// CacheOn answers anonymous pages from memory; off only for measuring.
+	CacheOn bool
+
+	words *console.Words
+}
+
+// WordFiles is the catalogue, for tests.
+func WordFiles() fs.FS { return wordFiles }
+
+// Load reads the words.
+func (s *Site) Load() (err error) {
+	s.words, err = console.LoadWords(wordFiles)
+	return err
+}
+
+// Routes is every public URL of a board.
+func (s *Site) Routes() []route.Route {
+	const GET, POST = route.GET, route.POST
+	pub := authz.Public
+	return []route.Route{
+		{Method: GET, Path: "/", Handle: s.cached(s.home), Can: pub},
+		{Method: GET, Path: "/jobs", Handle: s.cached(s.jobs), Can: pub},
+		{Method: GET, Path: "/jobs/:listing", Handle: s.cached(s.listing), Can: pub},
+		{Method: GET, Path: "/jobs/:listing/apply", Handle: s.applyForm, Can: pub},
+		{Method: POST, Path: "/jobs/:listing/apply", Handle: s.apply, Can: pub, Body: 6 << 20},
+		{Method: GET, Path: "/jobs/:listing/report", Handle: s.reportForm, Can: pub},
+		{Method: POST, Path: "/jobs/:listing/report", Handle: s.report, Can: pub},
+		{Method: GET, Path: "/applications/withdraw", Handle: s.withdrawForm, Can: pub},
+		{Method: POST, Path: "/applications/withdraw", Handle: s.withdraw, Can: pub},
+		{Method: GET, Path: "/companies", Handle: s.cached(s.companies), Can: pub},
+		{Method: GET, Path: "/companies/:company", Handle: s.cached(s.company), Can: pub},
+		{Method: GET, Path: "/categories/:category", Handle: s.cached(s.category), Can: pub},
+		{Method: POST, Path: "/alerts", Handle: s.askAlert, Can: pub},
+		{Method: GET, Path: "/alerts/confirm", Handle: s.confirmAlertForm, Can: pub},
+		{Method: POST, Path: "/alerts/confirm", Handle: s.confirmAlert, Can: pub},
+		{Method: GET, Path: "/alerts/stop", Handle: s.stopAlertForm, Can: pub},
+		{Method: POST, Path: "/alerts/stop", Handle: s.stopAlert, Can: pub},
+		{Method: GET, Path: "/suggest", Handle: s.suggest, Can: pub},
+		{Method: GET, Path: "/pages/:page", Handle: s.cached(s.page), Can: pub},
+		{Method: GET, Path: "/feed.rss", Handle: s.cached(s.rss), Can: pub},
+		{Method: GET, Path: "/feed.json", Handle: s.cached(s.jsonFeed), Can: pub},
+		{Method: GET, Path: "/sitemap.xml", Handle: s.cached(s.sitemapIndex), Can: pub},
+		{Method: GET, Path: "/sitemaps/:part", Handle: s.cached(s.sitemapPart), Can: pub},
+		{Method: GET, Path: "/robots.txt", Handle: s.cached(s.robots), Can: pub},
+		{Method: GET, Path: "/files/*file", Handle: s.file, Can: pub},
+		{Method: GET, Path: "/:theme", Handle: s.themeFile, Can: pub},
+		{Method: GET, Path: "/assets/:file", Handle: s.asset, Can: pub},
+		{Method: GET, Path: "/favicon.ico", Handle: s.favicon, Can: pub},
+	}
+}
+
+// view is one request's board, look and writer.
+type view struct {
+	*Writer
+	ctx  context.Context
+	look *looks.Ready
+}
+
+func (s *Site) view(ctx context.Context) (*view, error) {
+	t := tenant.From(ctx)
+	if t == nil {
+		return nil, fault.New(fault.Internal, "no board")
+	}
+	look, err := s.Looks.Of(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	return &view{Writer: &Writer{T: t, Now: s.Now(), Words: s.words}, ctx: ctx, look: look}, nil
+}
+
+// Writer is the texts of a board for other audiences that show its listings.
+func (s *Site) Writer(t *tenant.Tenant) *Writer { return &Writer{T: t, Now: s.Now(), Words: s.words} }
+
+// render writes a page of the board's pack.
+func (s *Site) render(c *gin.Context, v *view, status int, page string, data any) error {
+	return route.HTML(c, status, func(w io.Writer) error { return s.Packs.Render(v.ctx, w, v.look.Pack, page, data) })
+}
+
+// read runs fn in one bound transaction: all reads of a page.
+func (s *Site) read(c *gin.Context, fn tenant.Fn) error { return s.DB.Read(c.Request.Context(), fn) }
+
+// ErrorPage is an error in the board's look and words.
+func (s *Site) ErrorPage(c *gin.Context, status int, err error) {
+	v, verr := s.view(c.Request.Context())
+	if verr != nil {
+		c.Data(status, "text/plain; charset=utf-8", []byte(http.StatusText(status)+"\n"))
+		return
+	}
+	known := map[int]int{400: 404, 401: 403, 405: 404, 409: 403, 422: 404, 502: 500, 504: 503}
+	shown := status
+	if k, ok := known[status]; ok {
+		shown = k
+	}
+	text := ""
+	if status < 500 {
+		text = s.words.Text(console.Locale(v.T.Locale), fault.TextOf(err))
+		if status == http.StatusNotFound || status == http.StatusGone {
+			text = ""
+		}
+	}
+	box := s.searchBox(v, search.Query{})
+	p := themes.ErrorPage{Layout: s.layout(v, v.Say("error.title")), Status: shown, Text: text,
+		RequestID: tenant.RequestIDFrom(c.Request.Context()), Search: &box,
+		Links: []themes.Link{{Text: v.Say("nav.jobs"), URL: "/jobs"}, {Text: v.Say("nav.home"), URL: "/"}}}
+	p.Robots = "noindex"
+	if rerr := s.render(c, v, status, "error", p); rerr != nil {
+		c.Data(status, "text/plain; charset=utf-8", []byte(http.StatusText(status)+"\n"))
+	}
+}
+
+// categories reads the board's categories with their live listings.
+func (s *Site) categories(ctx context.Context, tx bun.IDB) ([]listings.Category, error) {
+	return s.Listings.CategoriesLive(ctx, tx)
+}
+
+// layout is what surrounds every page of the board.
+func (s *Site) layout(v *view, title string) themes.Layout {
+	t := v.T
+	l := themes.Layout{
+		Locale: console.Locale(t.Locale), Dir: "ltr", Title: title,
+		Board:     themes.Board{Name: t.Name, Tagline: t.Tagline, HomeURL: "/", LogoURL: v.logoURL(), IconURL: v.iconURL()},
+		SearchURL: "/jobs", PostURL: "/post", FeedURL: "/feed.rss",
+		ThemeCSS: v.look.CSSURL, CustomCSS: v.look.CustomURL,
+		Nav: []themes.Link{{Text: v.Say("nav.jobs"), URL: "/jobs"}, {Text: v.Say("nav.companies"), URL: "/companies"}, {Text: v.Say("nav.employers"), URL: "/employers"}},
+		Footer: themes.Footer{Text: v.look.Words.Footer,
+			Links: []themes.Link{{Text: v.Say("nav.jobs"), URL: "/jobs"}, {Text: v.Say("nav.companies"), URL: "/companies"},
+				{Text: v.Say("nav.post"), URL: "/post"}, {Text: v.Say("nav.employers"), URL: "/employers"}, {Text: "RSS", URL: "/feed.rss"}},
+			Legal: v.look.Legal},
+	}
+	l.Share = themes.Share{Type: "website", Title: title}
+	return l
+}
+
+func (v *view) logoURL() string {
+	if v.look.LogoKey == "" {
+		return ""
+	}
+	return FileURL(v.look.LogoKey)
+}
+
+func (v *view) iconURL() string { return v.logoURL() }
+
+// canonical is a page's one address.
+func (s *Site) canonical(v *view, path string) string { return s.Links.Board(v.T, path) }
