@@ -126,11 +126,10 @@ func (s *Service) terms(ctx context.Context, tx bun.IDB) (FeeRule, string, error
 	if err != nil {
 		return FeeRule{}, "", err
 	}
-	var raw json.RawMessage
-	var mode string
+	var raw, mode string
 	if err := tx.NewRaw(`SELECT fee_rule, charge_mode FROM boards WHERE id = ?`, id).Scan(ctx, &raw, &mode); err != nil {
 		return FeeRule{}, "", err
 	}
-	r, err := ParseFeeRule(raw)
+	r, err := ParseFeeRule(json.RawMessage(raw))
 	return r, mode, err
 }

@@ -79,6 +79,7 @@ type Order struct {
 	CreatedAt       time.Time  `bun:"created_at"`
 	PaidAt          *time.Time `bun:"paid_at"`
 	RefundedAt      *time.Time `bun:"refunded_at"`
+	CancelledAt     *time.Time `bun:"cancelled_at"`
 }
 
 // Owner is the part of the amount that is the board owner's, before what
@@ -91,8 +92,8 @@ func (o *Order) Price(locale string) string { return money.Format(o.Amount, o.Cu
 // Free reports an order that needed no payment.
 func (o *Order) Free() bool { return o.Amount == 0 }
 
-// Refundable reports whether the whole payment can be given back.
-func (o *Order) Refundable() bool { return o.State == Paid && o.Amount > 0 && o.RefundedAmount == 0 }
+// Refundable reports whether money can be given back.
+func (o *Order) Refundable() bool { return o.State == Paid && o.RefundedAmount < o.Amount }
 
 // account is whose Stripe account holds the charge: the owner's, or "" for the
 // platform's.
@@ -127,6 +128,8 @@ type Session struct {
 	URL           string     `bun:"url"`
 	CreatedAt     time.Time  `bun:"created_at"`
 	ExpiresAt     *time.Time `bun:"expires_at"`
+	// EndedAt is when it was completed, its payment failed, or it expired.
+	EndedAt *time.Time `bun:"ended_at"`
 }
 
 // Refund is money on its way back. Kind "duplicate" is a second payment of one

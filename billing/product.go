@@ -40,6 +40,9 @@ func (p *Product) Free() bool { return p.Price == 0 }
 // maxPrice is Stripe's largest charge: eight digits.
 const maxPrice = 99_999_999
 
+// thousandths are currencies that Stripe counts in thousandths: not sold here.
+const thousandths = "BHD JOD KWD OMR TND"
+
 // Validate trims the texts and names what must change, by field: name,
 // description, price, currency, duration_days, featured_days. Kind: fault.Invalid.
 func (p *Product) Validate() error {
@@ -56,7 +59,7 @@ func (p *Product) Validate() error {
 		f["description"] = "product.description.long"
 	}
 	switch {
-	case !money.Valid(p.Currency):
+	case !money.Valid(p.Currency), strings.Contains(thousandths, p.Currency):
 		f["currency"] = "product.currency.unknown"
 	case p.Price < 0:
 		f["price"] = "product.price.form"

@@ -118,8 +118,9 @@ func (s *Service) Cancel(ctx context.Context, tx bun.IDB, id uuid.UUID) error {
 }
 
 func (s *Service) cancel(ctx context.Context, tx bun.IDB, o *Order) error {
-	o.State = Cancelled
-	if _, err := tx.NewUpdate().Model(o).Column("state").Where("id = ?", o.ID).Exec(ctx); err != nil {
+	at := s.now()
+	o.State, o.CancelledAt = Cancelled, &at
+	if _, err := tx.NewUpdate().Model(o).Column("state", "cancelled_at").Where("id = ?", o.ID).Exec(ctx); err != nil {
 		return err
 	}
 	return addTask(ctx, tx, TaskExpire, o.ID.String(), expirePayload{OrderID: o.ID})

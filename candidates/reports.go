@@ -86,7 +86,7 @@ func (s *Service) Reports(ctx context.Context, tx bun.IDB, state string, page, s
 	var out []Report
 	q := tx.NewSelect().Model(&out).ColumnExpr("rp.*").ColumnExpr("l.title, l.public_id, l.slug").
 		Join("JOIN listings AS l ON l.tenant_id = rp.tenant_id AND l.id = rp.listing_id").
-		OrderExpr("rp.state = 'open' DESC, rp.created_at DESC").Limit(size).Offset((page - 1) * size)
+		OrderExpr("rp.state = 'open' DESC, rp.created_at DESC").Limit(int64(size)).Offset(int64((page - 1) * size))
 	count := tx.NewSelect().Model((*Report)(nil))
 	if state != "" {
 		q.Where("rp.state = ?", state)

@@ -23,26 +23,13 @@ type Category struct {
 	Position int       `bun:"position"`
 
 	// Live counts its live listings, where a function says so.
-	Live int `bun:"live,scanonly"`
+	Live int `bun:"-"`
 }
 
 // Categories lists the board's categories in their order.
 func (s *Store) Categories(ctx context.Context, tx bun.IDB) ([]Category, error) {
 	var cs []Category
 	err := tx.NewSelect().Model(&cs).OrderExpr("cat.position, cat.name").Scan(ctx)
-	return cs, err
-}
-
-// CategoriesLive lists the categories with the counts of their live listings.
-func (s *Store) CategoriesLive(ctx context.Context, tx bun.IDB) ([]Category, error) {
-	board, err := tenant.IDFrom(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var cs []Category
-	err = tx.NewSelect().Model(&cs).ColumnExpr("cat.*").
-		ColumnExpr("(SELECT count(*) FROM listings AS l WHERE l.tenant_id = ? AND l.category_id = cat.id AND l.state = 'live') AS live", board).
-		OrderExpr("cat.position, cat.name").Scan(ctx)
 	return cs, err
 }
 

@@ -155,6 +155,8 @@ type Card struct {
 	Source             string     `bun:"source"`
 	PersonID           *uuid.UUID `bun:"person_id"`
 	ReviewNote         string     `bun:"review_note"`
+	// Pending: an edit waits for approval; set by the lists of desk and admin.
+	Pending bool `bun:"pending"`
 
 	CompanyID    uuid.UUID `bun:"company_id"`
 	CompanyName  string    `bun:"company_name"`

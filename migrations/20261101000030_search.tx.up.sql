@@ -33,7 +33,8 @@ ALTER TABLE search_documents ALTER COLUMN words SET STORAGE EXTERNAL;
 ALTER TABLE search_documents ALTER COLUMN words SET STATISTICS 300;
 CREATE INDEX search_documents_front ON search_documents (tenant_id, featured DESC, published_at DESC, id) WHERE NOT gone;
 CREATE INDEX search_documents_recent ON search_documents (tenant_id, published_at DESC, id) WHERE NOT gone;
-CREATE INDEX search_documents_words ON search_documents USING gin (words);
+-- Each search reads what waits to be merged into the index: keep it short.
+CREATE INDEX search_documents_words ON search_documents USING gin (words) WITH (gin_pending_list_limit = 512);
 
 -- What a board's titles, companies, tags and places say: for repair of typos,
 -- for compounds and for suggestions.
@@ -90,9 +91,10 @@ DECLARE
     g jsonb;
 BEGIN
     IF cardinality(must) > 0 OR jsonb_array_length(others) > 0 THEN
-        -- Keys carry their board. IS NOT DISTINCT FROM uses no index: it keeps
-        -- the planner from reading the whole board beside the keys.
-        w := format('d.tenant_id IS NOT DISTINCT FROM %L::uuid', t);
+        -- Keys carry their board. IS NOT DISTINCT FROM and IS NOT TRUE use no
+        -- index: the planner, who does not know what it costs to fetch words
+        -- that lie out of line, is left with the index of words.
+        w := format('d.tenant_id IS NOT DISTINCT FROM %L::uuid AND d.gone IS NOT TRUE', t);
         IF cardinality(must) > 0 THEN
             w := w || format(' AND d.words @> %L::bigint[]', must);
         END IF;
@@ -100,9 +102,9 @@ BEGIN
             w := w || format(' AND d.words && %L::bigint[]', ARRAY(SELECT e::bigint FROM jsonb_array_elements_text(g) AS e));
         END LOOP;
     ELSE
-        w := format('d.tenant_id = %L::uuid', t);
+        w := format('d.tenant_id = %L::uuid AND NOT d.gone', t);
     END IF;
-    w := w || ' AND NOT d.gone AND d.ends_at > now()';
+    w := w || ' AND d.ends_at > now()';
     IF salary > 0 THEN
         w := w || format(' AND d.salary_top >= %s', salary);
     END IF;
@@ -212,7 +214,7 @@ DECLARE
     t uuid := shingle_bound_tenant();
 BEGIN
     FOR i IN 1 .. cardinality(terms) LOOP
-        IF EXISTS (SELECT FROM search_documents d WHERE d.words @> ARRAY[keys[i]] AND d.tenant_id IS NOT DISTINCT FROM t AND NOT d.gone) THEN
+        IF EXISTS (SELECT FROM search_documents d WHERE d.words @> ARRAY[keys[i]] AND d.tenant_id IS NOT DISTINCT FROM t AND d.gone IS NOT TRUE) THEN
             CONTINUE;
         END IF;
         RETURN QUERY EXECUTE 'SELECT $3, s.term::text, s.n FROM search_terms s

@@ -7,6 +7,10 @@ CREATE INDEX checkout_sessions_payment_intent ON checkout_sessions (tenant_id, p
 CREATE INDEX checkout_sessions_overdue ON checkout_sessions (expires_at) WHERE state = 'open';
 CREATE INDEX orders_created ON orders (tenant_id, created_at DESC, id);
 
+-- When a checkout was paid, failed or expired, and an order given up.
+ALTER TABLE checkout_sessions ADD COLUMN ended_at timestamptz;
+ALTER TABLE orders ADD COLUMN cancelled_at timestamptz;
+
 CREATE TABLE reconciliations (
     tenant_id uuid NOT NULL REFERENCES boards (id) ON DELETE CASCADE,
     id uuid NOT NULL,

@@ -174,7 +174,7 @@ func (r *Runner) handle(ctx context.Context, at *asynq.Task) error {
 	err := r.platform.Write(ctx, func(ctx context.Context, tx bun.IDB) error {
 		return tx.NewRaw(`UPDATE tasks SET lease_until = clock_timestamp() + make_interval(secs => ?)
 			WHERE tenant_id = ? AND id = ? AND handover = ? AND failed_at IS NULL AND lease_until IS NOT NULL
-			RETURNING *, extract(epoch FROM every)::float8 AS every_seconds`,
+			RETURNING `+columns,
 			lease.Seconds(), n.Tenant, n.ID, n.Handover).Scan(ctx, t)
 	})
 	if err != nil {

@@ -43,6 +43,10 @@ type Task struct {
 	CreatedAt   time.Time       `bun:"created_at"`
 }
 
+// columns are those that Task reads: Bun refuses one that the struct lacks.
+const columns = `tenant_id, id, kind, queue, version, payload, handover, attempts, max_attempts,
+	extract(epoch FROM every)::float8 AS every_seconds, run_at, last_error, failed_at, created_at`
+
 // Decode reads the payload into v.
 func (t *Task) Decode(v any) error {
 	if err := json.Unmarshal(t.Payload, v); err != nil {
@@ -169,7 +173,7 @@ func (m *Mux) Handle(kind string, h Handler) {
 // Failed lists tasks that gave up, newest first, across boards.
 func Failed(ctx context.Context, tx bun.IDB, limit int) ([]Task, error) {
 	var ts []Task
-	err := tx.NewRaw(`SELECT *, extract(epoch FROM every)::float8 AS every_seconds FROM tasks
+	err := tx.NewRaw(`SELECT `+columns+` FROM tasks
 		WHERE failed_at IS NOT NULL ORDER BY failed_at DESC LIMIT ?`, limit).Scan(ctx, &ts)
 	return ts, err
 }

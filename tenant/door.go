@@ -40,12 +40,12 @@ type Platform struct {
 // NewDB opens the door with a pool of the app's role. The notifier hears of
 // every change after its commit.
 func NewDB(sqldb *sql.DB, n *Notifier) *DB {
-	return &DB{bun: bun.NewDB(sqldb, pgdialect.New()), notify: n}
+	return &DB{bun: bun.NewDB(sqldb, pgdialect.New(), bun.WithDiscardUnknownColumns()), notify: n}
 }
 
 // NewPlatform opens the door with a pool of the platform's role.
 func NewPlatform(sqldb *sql.DB, n *Notifier) *Platform {
-	return &Platform{bun: bun.NewDB(sqldb, pgdialect.New()), notify: n}
+	return &Platform{bun: bun.NewDB(sqldb, pgdialect.New(), bun.WithDiscardUnknownColumns()), notify: n}
 }
 
 // Bun is the pool itself, for hooks (tracing) and tests. Rows go through Read

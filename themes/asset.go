@@ -3,6 +3,7 @@ package themes
 import (
 	"bytes"
 	"compress/gzip"
+	"io"
 	"io/fs"
 	"mime"
 	"net/http"
@@ -97,7 +98,7 @@ func (p *Packs) ServeAsset(w http.ResponseWriter, r *http.Request, stored string
 	body := a.Body
 	if !strings.HasPrefix(a.ContentType, "font/") {
 		h.Set("Vary", "Accept-Encoding")
-		a.once.Do(func() { a.br, a.gz = compress(a.Body, 9) })
+		a.once.Do(func() { a.br, a.gz = compress(a.Body, true) })
 		switch PickEncoding(r.Header.Get("Accept-Encoding")) {
 		case Brotli:
 			body = a.br
@@ -121,19 +122,41 @@ func (p *Packs) ServeAsset(w http.ResponseWriter, r *http.Request, stored string
 	return true
 }
 
-func compress(body []byte, level int) (br, gz []byte) {
-	var b bytes.Buffer
-	bw := brotli.NewWriterLevel(&b, min(level, 11))
-	_, _ = bw.Write(body) // a bytes.Buffer takes everything
-	_ = bw.Close()
-	var g bytes.Buffer
-	gw, err := gzip.NewWriterLevel(&g, min(level, 9))
-	if err != nil {
-		gw = gzip.NewWriter(&g)
+// squeezers are kept: each holds over a megabyte of tables.
+var squeezers = [2]sync.Pool{}
+
+type squeezer struct {
+	br *brotli.Writer
+	gz *gzip.Writer
+	b  bytes.Buffer
+}
+
+// compress squeezes hard for what is kept for long, and fast for pages.
+func compress(body []byte, hard bool) (br, gz []byte) {
+	pool, level := &squeezers[0], 4
+	if hard {
+		pool, level = &squeezers[1], 9
 	}
-	_, _ = gw.Write(body)
-	_ = gw.Close()
-	return b.Bytes(), g.Bytes()
+	s, ok := pool.Get().(*squeezer)
+	if !ok {
+		z, err := gzip.NewWriterLevel(io.Discard, level)
+		if err != nil {
+			z = gzip.NewWriter(io.Discard)
+		}
+		s = &squeezer{br: brotli.NewWriterLevel(io.Discard, level), gz: z}
+	}
+	defer pool.Put(s)
+	run := func(w interface {
+		io.WriteCloser
+		Reset(io.Writer)
+	}) []byte {
+		s.b.Reset()
+		w.Reset(&s.b)
+		_, _ = w.Write(body) // a bytes.Buffer takes everything
+		_ = w.Close()
+		return bytes.Clone(s.b.Bytes())
+	}
+	return run(s.br), run(s.gz)
 }
 
 // minifyCSS drops comments and the space that no reader of the file needs.

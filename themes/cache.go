@@ -182,7 +182,7 @@ func newEntry(generation int64, p Page) *Entry {
 	}
 	e.bodies[Identity] = append([]byte(nil), p.Body...)
 	if len(p.Body) > 512 {
-		br, gz := compress(e.bodies[Identity], 4)
+		br, gz := compress(e.bodies[Identity], false)
 		e.bodies[Gzip], e.bodies[Brotli] = gz, br
 	}
 	hash := Hash(p.Body)

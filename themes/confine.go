@@ -9,6 +9,8 @@ import (
 
 	"github.com/tdewolff/parse/v2"
 	"github.com/tdewolff/parse/v2/css"
+
+	"shingle/internal/fault"
 )
 
 const (
@@ -140,7 +142,7 @@ func join(tokens []css.Token) string {
 
 // lex splits s, refusing what no allowed value or selector needs.
 func lex(s string) ([]css.Token, bool) {
-	if len(s) > 2000 || strings.ContainsAny(s, "\\<{}@;\x00") || strings.Contains(s, "/*") {
+	if len(s) > 2000 || strings.ContainsAny(s, "\\<{}@\x00") || strings.Contains(s, "/*") {
 		return nil, false
 	}
 	var out []css.Token
@@ -151,6 +153,15 @@ func lex(s string) ([]css.Token, bool) {
 		switch kind {
 		case css.ErrorToken:
 			return out, level == 0 && l.Err() == io.EOF
+		case css.StringToken:
+			// At the end of the input the lexer lets a string go unclosed.
+			if n := len(data); n < 2 || data[n-1] != data[0] {
+				return nil, false
+			}
+		case css.URLToken:
+			if data[len(data)-1] != ')' {
+				return nil, false
+			}
 		case css.BadStringToken, css.BadURLToken, css.CDOToken, css.CDCToken, css.AtKeywordToken, css.CommentToken, css.UnicodeRangeToken:
 			return nil, false
 		case css.FunctionToken, css.LeftParenthesisToken, css.LeftBracketToken:
@@ -169,12 +180,44 @@ var (
 	selectorPseudos = []string{"not(", "is(", "where(", "nth-child(", "nth-of-type(", "nth-last-child("}
 )
 
-// scoped puts a selector under the board's own class.
+// commas splits a selector list at its outer commas.
+func commas(tokens []css.Token) [][]css.Token {
+	var out [][]css.Token
+	level, start := 0, 0
+	for i, t := range tokens {
+		switch t.TokenType {
+		case css.FunctionToken, css.LeftParenthesisToken, css.LeftBracketToken:
+			level++
+		case css.RightParenthesisToken, css.RightBracketToken:
+			level--
+		case css.CommaToken:
+			if level == 0 {
+				out, start = append(out, tokens[start:i]), i+1
+			}
+		}
+	}
+	return append(out, tokens[start:])
+}
+
+// scoped puts each selector of a list under the board's own class. One bad
+// selector spoils its list, as it does in CSS.
 func scoped(s string) (string, bool) {
 	tokens, ok := lex(s)
-	if !ok || len(tokens) == 0 {
+	if !ok {
 		return "", false
 	}
+	var out []string
+	for _, one := range commas(tokens) {
+		k, ok := scopedOne(one)
+		if !ok {
+			return "", false
+		}
+		out = append(out, k)
+	}
+	return strings.Join(out, ","), true
+}
+
+func scopedOne(tokens []css.Token) (string, bool) {
 	var b strings.Builder
 	for _, t := range tokens {
 		switch t.TokenType {
@@ -201,8 +244,8 @@ func scoped(s string) (string, bool) {
 		}
 		b.Write(t.Data)
 	}
-	s = strings.TrimSpace(b.String())
-	if strings.ContainsAny(s[:1], ">+~,=-") {
+	s := strings.TrimSpace(b.String())
+	if s == "" || strings.ContainsAny(s[:1], ">+~,=-") {
 		return "", false
 	}
 	if m := roots.FindStringSubmatch(s); m != nil {
@@ -305,4 +348,14 @@ func declaration(name, value string) (string, bool) {
 		return "", false
 	}
 	return name + ":" + v + ";", true
+}
+
+// ConfineCSS is Confine for who serves the result: what was left out is not
+// told. Kind: fault.Invalid over 40 kB.
+func ConfineCSS(source string) ([]byte, error) {
+	if len(source) > maxCustomCSS {
+		return nil, fault.New(fault.Invalid, "Custom CSS must stay under 40 kB")
+	}
+	out, _ := Confine(source)
+	return out, nil
 }

@@ -12,22 +12,23 @@ type stack struct {
 	family   string
 	weight   string // of headings
 	tracking string // of headings
+	serif    bool
 }
 
 var stacks = map[Font]stack{
-	"system":          {"System", `system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif`, "", "", "650", "-.018em"},
-	"humanist":        {"Humanist", `Seravek,"Gill Sans Nova",Ubuntu,Calibri,"DejaVu Sans",source-sans-pro,sans-serif`, "", "", "600", "-.01em"},
-	"geometric":       {"Geometric", `Avenir,Montserrat,Corbel,"URW Gothic",source-sans-pro,sans-serif`, "", "", "600", "-.015em"},
-	"grotesque":       {"Grotesque", `"Helvetica Neue",Helvetica,"Nimbus Sans",Arial,"Liberation Sans",sans-serif`, "", "", "700", "-.02em"},
-	"rounded":         {"Rounded", `ui-rounded,"Hiragino Maru Gothic ProN",Quicksand,Comfortaa,Manjari,"Arial Rounded MT Bold",Calibri,sans-serif`, "", "", "650", "0em"},
-	"transitional":    {"Book serif", `Charter,"Bitstream Charter","Sitka Text",Cambria,Georgia,serif`, "", "", "600", "-.01em"},
-	"old-style":       {"Old-style serif", `"Iowan Old Style","Palatino Linotype","URW Palladio L",P052,Georgia,serif`, "", "", "600", "-.01em"},
-	"slab":            {"Slab serif", `Rockwell,"Rockwell Nova","Roboto Slab","DejaVu Serif","Sitka Small",serif`, "", "", "600", "-.01em"},
-	"mono":            {"Typewriter", `ui-monospace,"Cascadia Code","Source Code Pro",Menlo,Consolas,"DejaVu Sans Mono",monospace`, "", "", "600", "-.02em"},
-	"inter":           {"Inter", `"Inter Variable",system-ui,-apple-system,"Segoe UI",Roboto,sans-serif`, "inter.woff2", "Inter Variable", "640", "-.021em"},
-	"instrument-sans": {"Instrument Sans", `"Instrument Sans Variable",system-ui,-apple-system,"Segoe UI",sans-serif`, "instrument-sans.woff2", "Instrument Sans Variable", "620", "-.022em"},
-	"newsreader":      {"Newsreader", `"Newsreader Variable",Charter,"Iowan Old Style",Georgia,serif`, "newsreader.woff2", "Newsreader Variable", "500", "-.018em"},
-	"source-serif":    {"Source Serif", `"Source Serif Variable",Charter,"Iowan Old Style",Georgia,serif`, "source-serif.woff2", "Source Serif Variable", "600", "-.015em"},
+	"system":          {"System", `-apple-system,BlinkMacSystemFont,"Segoe UI",Roboto,"Helvetica Neue","Liberation Sans",Arial,system-ui,sans-serif`, "", "", "650", "-.018em", false},
+	"humanist":        {"Humanist", `Seravek,"Gill Sans Nova",Ubuntu,Calibri,"DejaVu Sans",source-sans-pro,sans-serif`, "", "", "600", "-.01em", false},
+	"geometric":       {"Geometric", `Avenir,Montserrat,Corbel,"URW Gothic",source-sans-pro,sans-serif`, "", "", "600", "-.015em", false},
+	"grotesque":       {"Grotesque", `"Helvetica Neue",Helvetica,"Nimbus Sans",Arial,"Liberation Sans",sans-serif`, "", "", "700", "-.02em", false},
+	"rounded":         {"Rounded", `ui-rounded,"Hiragino Maru Gothic ProN",Quicksand,Comfortaa,Manjari,"Arial Rounded MT Bold",Calibri,sans-serif`, "", "", "650", "0em", false},
+	"transitional":    {"Book serif", `Charter,"Bitstream Charter","Sitka Text",Cambria,Georgia,serif`, "", "", "600", "-.01em", true},
+	"old-style":       {"Old-style serif", `"Iowan Old Style","Palatino Linotype","URW Palladio L",P052,Georgia,serif`, "", "", "600", "-.01em", true},
+	"slab":            {"Slab serif", `Rockwell,"Rockwell Nova","Roboto Slab","DejaVu Serif","Sitka Small",serif`, "", "", "600", "-.01em", true},
+	"mono":            {"Typewriter", `ui-monospace,"Cascadia Code","Source Code Pro",Menlo,Consolas,"DejaVu Sans Mono",monospace`, "", "", "600", "-.02em", false},
+	"inter":           {"Inter", `"Inter Variable",system-ui,-apple-system,"Segoe UI",Roboto,sans-serif`, "inter.woff2", "Inter Variable", "640", "-.021em", false},
+	"instrument-sans": {"Instrument Sans", `"Instrument Sans Variable",system-ui,-apple-system,"Segoe UI",sans-serif`, "instrument-sans.woff2", "Instrument Sans Variable", "620", "-.022em", false},
+	"newsreader":      {"Newsreader", `"Newsreader Variable",Charter,"Iowan Old Style",Georgia,serif`, "newsreader.woff2", "Newsreader Variable", "500", "-.018em", true},
+	"source-serif":    {"Source Serif", `"Source Serif Variable",Charter,"Iowan Old Style",Georgia,serif`, "source-serif.woff2", "Source Serif Variable", "600", "-.015em", true},
 }
 
 // FontChoice is one entry of the list that owners choose from.

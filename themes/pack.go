@@ -143,7 +143,7 @@ func (p *Packs) loadPack(key string, folders map[string]fs.FS) error {
 		}
 		up = m.Extends
 	}
-	set := template.New(key).Option("missingkey=error").Funcs(p.funcs(p.words["en"], key))
+	set := template.New(key).Funcs(p.funcs(p.words["en"], key))
 	var css bytes.Buffer
 	for _, step := range chain {
 		var m Manifest

@@ -172,5 +172,8 @@ func Monogram(name string) (initials string, tone int) {
 		}
 		initials += strings.ToUpper(string([]rune(word)[0]))
 	}
-	return initials, int(h>>7) % Tones
+	// FNV leaves its low bits much alike for short names.
+	h = (h ^ h>>16) * 0x7feb352d
+	h = (h ^ h>>15) * 0x846ca68b
+	return initials, int((h ^ h>>16) % Tones)
 }

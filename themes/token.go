@@ -185,6 +185,14 @@ func (t Tokens) CSS() []byte {
 	if s, ok := stacks[t.FontHeading]; ok {
 		b.WriteString("--font-heading:" + s.css + ";--heading-weight:" + s.weight + ";--heading-tracking:" + s.tracking + ";")
 	}
+	// Long text is set in the heading's face where that is a serif.
+	prose := stacks[t.FontBody]
+	if h := stacks[t.FontHeading]; h.serif {
+		prose = h
+	}
+	if prose.css != "" {
+		b.WriteString("--font-prose:" + prose.css + ";")
+	}
 	if t.Radius.set {
 		b.WriteString("--radius:" + t.Radius.String() + ";")
 	}

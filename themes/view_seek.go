@@ -125,7 +125,7 @@ type ListingPage struct {
 
 // ApplyLink leads to the form on the board, away, or to a mail program.
 type ApplyLink struct {
-	URL  string
+	URL  string // empty on a preview: the button leads nowhere
 	Kind string // "board", "link", "email"
 	Host string // where a link leads: "careers.example.com"
 }

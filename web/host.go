@@ -122,3 +122,5 @@ func neutral(c *gin.Context, status int, title, text string) {
 </head><body><main><h1>%s</h1><p>%s</p></main></body></html>
 `, html.EscapeString(title), n, html.EscapeString(title), html.EscapeString(text)))
 }
+
+var errNoPage = fault.New(fault.NotFound, "there is no such page")

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// kPlatform is the fixed row that says which account is the platform's own.
+// platformRow is the fixed row that says which account is the platform's own.
 const platformRow = "sim_platform"
 
 type platformMark struct {

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -20,6 +21,10 @@ import (
 
 // pollEvery bounds how late a clock that is not the machine's may be noticed.
 const pollEvery = time.Second
+
+// queueLength is how many deliveries an endpoint gets before what is due is
+// looked at anew.
+const queueLength = 50
 
 // parcel is a delivery whose time has come.
 type parcel struct {
@@ -42,15 +47,15 @@ func (s *Sim) deliver(ctx context.Context) {
 			s.log.Error("stripe simulator: sweep", "error", err)
 			return
 		}
-		queues, wait := s.dueQueues()
+		// Asked before looking at what is due: who is done by then wakes us again.
+		mu.Lock()
+		taken := maps.Clone(busy)
+		mu.Unlock()
+		queues, wait := s.dueQueues(taken)
 		for id, queue := range queues {
 			mu.Lock()
-			taken := busy[id]
 			busy[id] = true
 			mu.Unlock()
-			if taken {
-				continue
-			}
 			running.Go(func() {
 				defer func() {
 					mu.Lock()
@@ -80,8 +85,8 @@ func (s *Sim) deliver(ctx context.Context) {
 }
 
 // dueQueues collects what is due by endpoint, oldest first, and says how long
-// until something else is.
-func (s *Sim) dueQueues() (map[string][]parcel, time.Duration) {
+// until something else is. Endpoints in busy are left alone.
+func (s *Sim) dueQueues(busy map[string]bool) (map[string][]parcel, time.Duration) {
 	queues := map[string][]parcel{}
 	wait := pollEvery
 	err := s.update(func(t *tx) error {
@@ -97,6 +102,9 @@ func (s *Sim) dueQueues() (map[string][]parcel, time.Duration) {
 		slices.SortFunc(ids, func(a, b string) int { return cmp.Compare(t.row(a).Seq, t.row(b).Seq) })
 		for _, id := range ids {
 			d := known[delivery](t, id)
+			if busy[d.Endpoint] || len(queues[d.Endpoint]) == queueLength {
+				continue
+			}
 			ep := t.endpoint(d.Endpoint)
 			if ep == nil || ep.Status != "enabled" {
 				d.Status, d.Problem = deliveryFailed, "the endpoint is gone"

@@ -7,22 +7,22 @@ import (
 )
 
 type checkoutPage struct {
-	ID, Base    string
-	Merchant    string
-	Session     *session
-	Lines       []lineItem
-	Cards       []card
-	Delayed     string
-	TakesCards  bool
-	Countries   []country
-	Payer       Payer
-	Choice      string
-	Wrong       map[string]string
-	Problem     string
-	Terms       string
-	AskTerms    bool
-	AskAddress  bool
-	TestAccount string
+	ID, Base   string
+	Merchant   string
+	Session    *session
+	Lines      []lineItem
+	Cards      []card
+	Delayed    string
+	TakesCards bool
+	Countries  []country
+	Payer      Payer
+	Choice     string
+	Wrong      map[string]string
+	Problem    string
+	Terms      string
+	AskTerms   bool
+	AskAddress bool
+	AtBank     bool
 }
 
 // openSession reads a session and its order; ok is false when the visit has
@@ -37,6 +37,7 @@ func (s *Sim) openSession(v *visit) (p *checkoutPage, ok bool, err error) {
 		o := known[order](t, orderID(v.id))
 		p.Session = decode[session](r)
 		p.Merchant, p.Lines, p.Terms = t.merchant(cmp.Or(r.Account, text(o.Payment.OnBehalfOf))), o.Lines, o.Terms
+		p.AtBank = o.Card != ""
 		if o.Buyer != nil {
 			p.Payer = *o.Buyer
 		}
@@ -121,7 +122,7 @@ func (s *Sim) showBank(v *visit) error {
 	if err != nil || !ok {
 		return err
 	}
-	if p.Payer.Email == "" {
+	if !p.AtBank {
 		return v.redirect(s.prefix + "/checkout/" + v.id)
 	}
 	return v.show("bank", "Test bank", p)

@@ -28,10 +28,10 @@ type sessionRow struct {
 
 type paymentRow struct {
 	owned[charge]
-	Merchant, SessionID string
-	Net                 string
-	CanRefund           bool
-	Dispute             *dispute
+	Merchant  string
+	Net       string
+	CanRefund bool
+	Dispute   *dispute
 }
 
 type eventRow struct {

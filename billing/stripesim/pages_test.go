@@ -47,7 +47,7 @@ func contains(t *testing.T, body string, want ...string) {
 	t.Helper()
 	for _, w := range want {
 		if !strings.Contains(body, w) {
-			t.Errorf("no %q in the page:\n%s", w, body)
+			t.Errorf("no %q in the page: %.300s", w, body[strings.Index(body, "<main")+1:])
 		}
 	}
 }
@@ -184,7 +184,7 @@ func TestTheOverviewActs(t *testing.T) {
 	act("settle", s.ID)
 	ch := b.fetch(acct, s.ID).PaymentIntent.LatestCharge.ID
 	_, body, _ = show(t, b.srv.URL+"/?account="+acct)
-	contains(t, body, "Refund in full (as from Stripe&#39;s dashboard)", "Open dispute", "Send event again")
+	contains(t, body, "Refund in full (as from Stripe's dashboard)", "Open dispute", "Send event again")
 	act("dispute", ch)
 	act("win", ch)
 	act("resend", b.sim.Events()[0].ID)
@@ -238,6 +238,8 @@ func TestPagesAreAccessible(t *testing.T) {
 	if wide {
 		t.Error("the checkout page is wider than a phone")
 	}
+	testkit.Screenshot(t, ctx, "stripesim checkout", 375)
+	testkit.Screenshot(t, ctx, "stripesim checkout", 1280)
 	look("wrong fields", press, chromedp.WaitVisible(`#email-wrong`))
 	look("declined", chromedp.SetValue(`#email`, "ada@example.test"), chromedp.SetValue(`#name`, "Ada"), chromedp.SetValue(`#country`, "DE"), chromedp.SetValue(`#line1`, "Allee 1"),
 		chromedp.SetValue(`#city`, "Bonn"), chromedp.SetValue(`#postcode`, "53111"), chromedp.Click(`#terms`), chromedp.Click(`#card-4000000000000002`), press,
@@ -254,6 +256,7 @@ func TestPagesAreAccessible(t *testing.T) {
 	must(t, err)
 	look("onboarding", chromedp.Navigate(l.URL), chromedp.WaitVisible(`button[value=complete]`))
 	look("overview", chromedp.Navigate(b.srv.URL+"/"), chromedp.WaitVisible(`#deliveries`))
+	testkit.Screenshot(t, ctx, "stripesim overview", 1280)
 }
 
 // newShop is where buyers come back to; another origin than the pages.

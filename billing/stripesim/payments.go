@@ -33,7 +33,7 @@ type Payer struct {
 }
 
 type card struct {
-	number, brand, label string
+	Number, brand, Label string
 	decline              *Error
 	asksBank, disputed   bool
 }
@@ -43,12 +43,12 @@ func declined(code, reason, message string) *Error {
 }
 
 var cards = []card{
-	{number: CardOK, brand: "visa", label: "The payment succeeds"},
-	{number: CardDeclined, brand: "visa", label: "The card is declined", decline: declined("card_declined", "generic_decline", "Your card was declined.")},
-	{number: CardAskBank, brand: "visa", label: "The bank asks you to approve", asksBank: true},
-	{number: CardInsufficient, brand: "visa", label: "Insufficient funds", decline: declined("card_declined", "insufficient_funds", "Your card has insufficient funds.")},
-	{number: CardDisputed, brand: "visa", label: "The payment succeeds and is disputed", disputed: true},
-	{number: "5555555555554444", brand: "mastercard", label: "The payment succeeds"},
+	{Number: CardOK, brand: "visa", Label: "The payment succeeds"},
+	{Number: CardDeclined, brand: "visa", Label: "The card is declined", decline: declined("card_declined", "generic_decline", "Your card was declined.")},
+	{Number: CardAskBank, brand: "visa", Label: "The bank asks you to approve", asksBank: true},
+	{Number: CardInsufficient, brand: "visa", Label: "Insufficient funds", decline: declined("card_declined", "insufficient_funds", "Your card has insufficient funds.")},
+	{Number: CardDisputed, brand: "visa", Label: "The payment succeeds and is disputed", disputed: true},
+	{Number: "5555555555554444", brand: "mastercard", Label: "The payment succeeds"},
 }
 
 // offered is how many of cards the page shows as choices.
@@ -56,7 +56,7 @@ const offered = 4
 
 func cardOf(number string) (card, bool) {
 	number = strings.ReplaceAll(number, " ", "")
-	i := slices.IndexFunc(cards, func(c card) bool { return c.number == number })
+	i := slices.IndexFunc(cards, func(c card) bool { return c.Number == number })
 	if i < 0 {
 		return card{}, false
 	}
@@ -94,12 +94,16 @@ func (t *tx) attempt(owner string, s *session, o *order, method string, who Paye
 		return false, nil, declined("incorrect_number", "", "Your card number is incorrect.")
 	}
 	pi := t.intentOf(owner, s, o)
+	if o.Card != "" { // no longer what the bank was asked about
+		o.Card = ""
+		t.put(owner, o)
+	}
 	switch {
 	case c.decline != nil:
 		t.refuse(owner, s, o, pi, who, &c, c.decline)
 		return false, c.decline, nil
 	case c.asksBank:
-		o.Buyer, o.Card = &who, c.number
+		o.Buyer, o.Card = &who, c.Number
 		pi.Status = "requires_action"
 		back := t.sim.link("/checkout/" + s.ID + "/bank")
 		pi.NextAction = mustJSON(map[string]any{"type": "redirect_to_url", "redirect_to_url": map[string]any{"url": back, "return_url": t.sim.link("/checkout/" + s.ID)}})
@@ -115,13 +119,13 @@ func (t *tx) attempt(owner string, s *session, o *order, method string, who Paye
 
 // authenticate is the bank's answer to a payment that waits for it.
 func (t *tx) authenticate(owner string, s *session, o *order, approved bool) (decline *Error, err error) {
-	if s.Status != "open" || s.PaymentIntent == nil || o.Buyer == nil {
+	if s.Status != "open" || s.PaymentIntent == nil || o.Card == "" {
 		return nil, invalid("payment_intent_unexpected_state", "", "No payment of this Checkout Session waits for a bank.")
 	}
 	c, _ := cardOf(o.Card)
 	who := *o.Buyer
 	pi := t.intentOf(owner, s, o)
-	o.Buyer, o.Card = nil, ""
+	o.Card = "" // the buyer stays: he may try another card
 	t.put(owner, o)
 	if !approved {
 		e := declined("payment_intent_authentication_failure", "", "We are unable to authenticate your payment method. Please choose a different payment method and try again.")
@@ -171,8 +175,8 @@ func (t *tx) newCharge(owner string, s *session, o *order, pi *intent, who Payer
 		if c == nil {
 			c = &cards[0]
 		}
-		ch.PaymentMethodDetails = mustJSON(map[string]any{"type": "card", "card": map[string]any{"brand": c.brand, "last4": c.number[12:], "exp_month": 12, "exp_year": t.now.Year() + 3,
-			"country": "US", "funding": "credit", "network": c.brand, "fingerprint": "sim" + c.number[8:], "checks": map[string]any{"cvc_check": "pass", "address_line1_check": nil, "address_postal_code_check": nil}}})
+		ch.PaymentMethodDetails = mustJSON(map[string]any{"type": "card", "card": map[string]any{"brand": c.brand, "last4": c.Number[12:], "exp_month": 12, "exp_year": t.now.Year() + 3,
+			"country": "US", "funding": "credit", "network": c.brand, "fingerprint": "sim" + c.Number[8:], "checks": map[string]any{"cvc_check": "pass", "address_line1_check": nil, "address_postal_code_check": nil}}})
 	} else {
 		ch.PaymentMethodDetails = mustJSON(map[string]any{"type": method, method: map[string]any{"last4": "3000", "country": "DE", "bank_code": "37040044", "fingerprint": "simbank"}})
 	}

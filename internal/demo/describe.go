@@ -14,10 +14,14 @@ type voice struct {
 	Heads map[string]string
 }
 
+// stock says how much of a role's stock goes into one description. German says
+// the same in fewer, longer words, so its board takes more.
+type stock struct{ About, Do, Bring int }
+
 // describe assembles a description from the listing's own lead, the company's
 // words and the role's stock. Which duties and demands are taken depends on
 // company and title alone, so it never changes between runs.
-func describe(v voice, c companyFile, role roleFile, f listingFile) string {
+func describe(v voice, s stock, c companyFile, role roleFile, f listingFile) string {
 	n := seed(f.At, f.Title, f.Where)
 	var out strings.Builder
 	paragraph(&out, f.Lead)
@@ -27,11 +31,11 @@ func describe(v voice, c companyFile, role roleFile, f listingFile) string {
 		case "company":
 			paragraph(&body, c.About)
 		case "role":
-			paragraph(&body, pick(role.About, n, 1)...)
+			paragraph(&body, pick(role.About, n, s.About)...)
 		case "do":
-			list(&body, pick(role.Do, n/3, 5))
+			list(&body, pick(role.Do, n/3, s.Do))
 		case "bring":
-			list(&body, pick(role.Bring, n/7, 4))
+			list(&body, pick(role.Bring, n/7, s.Bring))
 		case "offer":
 			list(&body, c.Offer)
 		case "hire":

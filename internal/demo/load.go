@@ -4,6 +4,7 @@ import (
 	"embed"
 	"fmt"
 	"hash/fnv"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -37,6 +38,7 @@ type boardFile struct {
 		Featured                bool
 	}
 	Voices       []voice
+	Stock        stock
 	Applications []applicationFile
 }
 
@@ -114,7 +116,7 @@ func load(slug string) (Board, error) {
 		b.Products = append(b.Products, Product(p))
 	}
 
-	a := assembler{board: &b, voices: bf.Voices, roles: roles, places: places, companies: map[string]companyFile{}}
+	a := assembler{board: &b, voices: bf.Voices, stock: bf.Stock, roles: roles, places: places, companies: map[string]companyFile{}}
 	for _, c := range companies {
 		host := c.Slug + ".example"
 		b.Companies = append(b.Companies, Company{
@@ -148,6 +150,7 @@ func load(slug string) (Board, error) {
 type assembler struct {
 	board     *Board
 	voices    []voice
+	stock     stock
 	roles     map[string]roleFile
 	places    map[string]Place
 	companies map[string]companyFile
@@ -215,29 +218,26 @@ func (a *assembler) listing(i int, f listingFile) (Listing, error) {
 	if err := a.age(&l, i, f.Posted); err != nil {
 		return Listing{}, err
 	}
-	l.Description = describe(a.voices[c.Voice%len(a.voices)], c, role, f)
+	l.Description = describe(a.voices[c.Voice%len(a.voices)], a.stock, c, role, f)
 	return l, nil
 }
 
 // product names what a listing of its kind would have been bought with: the
-// first product that fits, as data/ lists them from plain to featured.
+// first that fits, as data/ lists them from plain to featured. A board may have
+// a starter product for those who learn or help.
 func (a *assembler) product(l *Listing) {
-	for _, p := range a.board.Products {
-		starter := l.EmploymentType == "volunteer" || l.EmploymentType == "apprenticeship" || l.EmploymentType == "internship"
-		if p.Featured == l.Featured && (strings.HasPrefix(p.Slug, "starter") == (starter && !l.Featured) || !a.hasStarter()) {
-			l.Product = p.Slug
-			return
-		}
+	starter := false
+	switch l.EmploymentType {
+	case "volunteer", "apprenticeship", "internship":
+		starter = !l.Featured
 	}
-}
-
-func (a *assembler) hasStarter() bool {
 	for _, p := range a.board.Products {
-		if strings.HasPrefix(p.Slug, "starter") {
-			return true
+		if p.Featured != l.Featured || strings.HasPrefix(p.Slug, "starter-") && !starter {
+			continue
 		}
+		l.Product = p.Slug
+		return
 	}
-	return false
 }
 
 // age spreads publication over the last four weeks, densest in the last days,
@@ -257,12 +257,12 @@ func (a *assembler) age(l *Listing, i int, posted string) error {
 		}
 		l.Age = age
 	} else {
-		// A quadratic ramp walked in a scrambled order, so that neighbours in
+		// A bent ramp walked in a scrambled order, so that neighbours in
 		// the file are not neighbours on the board.
 		const steps = 67
 		x := float64((i*29)%steps) / steps
 		minutes := time.Duration(seed(l.Key)%173) * time.Minute
-		l.Age = time.Duration(x*x*27.2*24)*time.Hour + 40*time.Minute + minutes
+		l.Age = time.Duration(math.Pow(x, 1.7)*27.7*24)*time.Hour + 40*time.Minute + minutes
 	}
 	switch l.State {
 	case "live", "paused", "filled":

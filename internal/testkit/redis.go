@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net"
 	"os/exec"
 	"strconv"
 	"testing"
@@ -42,36 +41,38 @@ func Redis(t testing.TB) string {
 	return ""
 }
 
-// redisWarden ends the server when its standard input closes, which the kernel
-// does for a test process that dies: no server is left behind.
-const redisWarden = `"$@" >/dev/null 2>&1 & r=$!; cat >/dev/null; kill -9 "$r"; wait "$r" 2>/dev/null`
+// warden ends the server when its standard input closes, which the kernel does
+// for a test process that dies: no server is left behind.
+const warden = `"$@" >/dev/null 2>&1 & r=$!; cat >/dev/null; kill -9 "$r"; wait "$r" 2>/dev/null`
 
-func startRedis(ctx context.Context, bin string) (string, func(), error) {
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp4", "127.0.0.1:0")
-	if err != nil {
-		return "", nil, err
-	}
-	addr := l.Addr().(*net.TCPAddr)
-	if err := l.Close(); err != nil {
-		return "", nil, err
-	}
-	password := rand.Text()
-	//nolint:gosec // our own words only
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), "/bin/sh", "-c", redisWarden, "sh", bin,
-		"--bind", "127.0.0.1", "--port", strconv.Itoa(addr.Port), "--requirepass", password,
-		"--save", "", "--appendonly", "no", "--databases", "16", "--daemonize", "no", "--loglevel", "warning")
+// guarded runs a server until stop is called or this process ends.
+func guarded(ctx context.Context, bin string, args ...string) (stop func(), err error) {
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), "/bin/sh", append([]string{"-c", warden, "sh", bin}, args...)...)
 	cmd.Dir = "/"
 	in, err := cmd.StdinPipe()
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return "", nil, err
+		return nil, err
 	}
-	stop := func() {
+	return func() {
 		_ = in.Close()
 		_ = cmd.Wait()
+	}, nil
+}
+
+func startRedis(ctx context.Context, bin string) (string, func(), error) {
+	addr, err := freeAddr(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	password := rand.Text()
+	stop, err := guarded(ctx, bin,
+		"--bind", "127.0.0.1", "--port", strconv.Itoa(addr.Port), "--requirepass", password,
+		"--save", "", "--appendonly", "no", "--databases", "16", "--daemonize", "no", "--loglevel", "warning")
+	if err != nil {
+		return "", nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()

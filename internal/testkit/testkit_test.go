@@ -2,6 +2,8 @@ package testkit
 
 import (
 	"errors"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,5 +54,27 @@ func TestClock(t *testing.T) {
 	c.Advance(time.Hour)
 	if got := c.Now().Sub(was); got != time.Hour {
 		t.Errorf("moved %s, want 1h", got)
+	}
+}
+
+func TestStripeMockJudgesRequests(t *testing.T) {
+	t.Parallel()
+	base := StripeMock(t)
+	for body, want := range map[string]int{"email=a%40b.example": http.StatusOK, "no_such_field=1": http.StatusBadRequest} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base+"/v1/customers", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer sk_test_123")
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		req.Close = true
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if res.StatusCode != want {
+			t.Errorf("%s: got %d, want %d", body, res.StatusCode, want)
+		}
 	}
 }

@@ -33,6 +33,8 @@ type Version struct {
 // Store reads and changes looks in the caller's transaction.
 type Store struct {
 	DB *tenant.DB
+	// Packs give presets their tokens.
+	Packs *themes.Packs
 	// Default is the look of a board that has published none.
 	Default themes.Look
 
@@ -77,7 +79,7 @@ func (s *Store) Of(ctx context.Context, t *tenant.Tenant) (*Ready, error) {
 		} else if !fault.Is(err, fault.NotFound) {
 			return err
 		}
-		if r, err = Prepare(look); err != nil {
+		if r, err = s.Prepare(look); err != nil {
 			return err
 		}
 		r.Legal, err = footer(ctx, tx)
@@ -96,17 +98,13 @@ func (s *Store) Of(ctx context.Context, t *tenant.Tenant) (*Ready, error) {
 }
 
 // Prepare makes the style sheets of a look.
-func Prepare(look themes.Look) (*Ready, error) {
+func (s *Store) Prepare(look themes.Look) (*Ready, error) {
 	r := &Ready{Look: look}
-	r.CSS = look.Tokens.CSS()
-	r.CSSURL = "/theme." + themes.Hash(r.CSS) + ".css"
-	if look.CustomCSS != "" {
-		css, err := themes.ConfineCSS(look.CustomCSS)
-		if err != nil {
-			return nil, err
-		}
-		r.Custom = css
-		r.CustomURL = "/theme." + themes.Hash(css) + ".css"
+	r.Tokens = look.Resolve(s.Packs)
+	css, hash := look.Stylesheet(s.Packs)
+	r.CSS, r.CSSURL = css, "/theme."+hash+".css"
+	if css, hash := look.Custom(); hash != "" {
+		r.Custom, r.CustomURL = css, "/theme."+hash+".css"
 	}
 	return r, nil
 }
@@ -166,7 +164,7 @@ func (s *Store) Current(ctx context.Context, tx bun.IDB) (*Version, error) {
 
 // SaveDraft keeps the look as the board's one draft.
 func (s *Store) SaveDraft(ctx context.Context, tx bun.IDB, look themes.Look) error {
-	if err := look.Check(); err != nil {
+	if err := look.Check(s.Packs); err != nil {
 		return err
 	}
 	raw, err := json.Marshal(look)
@@ -239,4 +237,10 @@ func (s *Store) History(ctx context.Context, tx bun.IDB) ([]Version, error) {
 	err = tx.NewRaw(`SELECT id, n, state, created_at, published_at FROM looks WHERE tenant_id = ? AND state <> 'draft'
 		ORDER BY published_at DESC LIMIT 30`, id).Scan(ctx, &out)
 	return out, err
+}
+
+// Accent is the look's primary colour and what is readable on it, as hex; ""
+// when it cannot be read.
+func (r *Ready) Accent() (accent, on string) {
+	return r.Tokens.Accent()
 }

@@ -33,7 +33,8 @@ func (s *Site) cached(h route.Handler) route.Handler {
 			s.Cache.Serve(c.Writer, c.Request, e)
 			return nil
 		}
-		e, err := s.Cache.Fill(c.Request.Context(), key, t.Midnight(s.Now()), func(ctx context.Context) (*themes.Page, error) {
+		// Stale pages are for when Postgres is away: better than none.
+		e, _, err := s.Cache.Fill(c.Request.Context(), key, t.Midnight(s.Now()), func(ctx context.Context) (themes.Page, error) {
 			return record(c, ctx, h)
 		})
 		if err != nil {
@@ -46,17 +47,16 @@ func (s *Site) cached(h route.Handler) route.Handler {
 
 // record runs the handler against a buffer. Its request is the shared work of
 // all who wait, so it must not end with the first one's connection.
-func record(c *gin.Context, ctx context.Context, h route.Handler) (*themes.Page, error) {
+func record(c *gin.Context, ctx context.Context, h route.Handler) (themes.Page, error) {
 	w := &recorder{head: http.Header{}, status: http.StatusOK}
 	copied, _ := gin.CreateTestContext(w)
 	copied.Request = c.Request.Clone(tenant.With(ctx, tenant.From(c.Request.Context())))
 	copied.Params = c.Params
 	if err := h(copied); err != nil {
-		return nil, err
+		return themes.Page{}, err
 	}
 	copied.Writer.WriteHeaderNow()
-	w.head.Del("Content-Length")
-	return &themes.Page{Status: w.status, Header: w.head, Body: w.body.Bytes()}, nil
+	return themes.Page{Status: w.status, ContentType: w.head.Get("Content-Type"), Location: w.head.Get("Location"), Body: w.body.Bytes()}, nil
 }
 
 type recorder struct {

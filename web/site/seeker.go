@@ -43,6 +43,9 @@ func (s *Site) form(v *view, action string, values map[string]string, err error)
 	}
 	if err != nil && len(fields) == 0 {
 		f.Problem = s.words.Text(v.locale(), fault.TextOf(err))
+		if fault.Is(err, fault.TooMany) {
+			f.Problem = v.Say("form.too_many")
+		}
 	}
 	return f
 }
@@ -367,4 +370,14 @@ func parseID(s string) uuid.UUID {
 		return uuid.Nil
 	}
 	return id
+}
+
+// TermsURL is where the board's terms are, or "".
+func (s *Site) TermsURL(v *View) string {
+	for _, p := range v.look.Legal {
+		if p.URL == "/pages/terms" || p.URL == "/pages/agb" {
+			return p.URL
+		}
+	}
+	return ""
 }

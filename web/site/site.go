@@ -6,6 +6,7 @@ package site
 import (
 	"context"
 	"embed"
+	"html/template"
 	"io"
 	"io/fs"
 	"net/http"
@@ -189,3 +190,47 @@ func (v *view) iconURL() string { return v.logoURL() }
 
 // canonical is a page's one address.
 func (s *Site) canonical(v *view, path string) string { return s.Links.Board(v.T, path) }
+
+// Guard lets everybody in: the site's routes are public by their tables.
+func Guard(_ *gin.Context, p authz.Permission) error {
+	if p != authz.Public {
+		return fault.New(fault.Forbidden, "not for visitors")
+	}
+	return nil
+}
+
+// View is one request's board, look and words, for the audiences that share
+// the board's pages.
+type View = view
+
+// View reads the board's look for a request's context.
+func (s *Site) View(ctx context.Context) (*View, error) { return s.view(ctx) }
+
+// Layout surrounds a page of the board.
+func (s *Site) Layout(v *View, title string) themes.Layout { return s.layout(v, title) }
+
+// Render writes a page of the board's pack.
+func (s *Site) Render(c *gin.Context, v *View, status int, page string, data any) error {
+	return s.render(c, v, status, page, data)
+}
+
+// Form is what was typed, with what must change about it in the board's words.
+func (s *Site) Form(v *View, action string, values map[string]string, err error) themes.Form {
+	return s.form(v, action, values, err)
+}
+
+// CardOf is a listing with its company as a card.
+func (s *Site) CardOf(v *View, l *listings.Listing) themes.Card { return cardOf(v, l) }
+
+// Brand is the board's mark for consoles: logo and accent.
+func (s *Site) Brand(ctx context.Context) (console.Brand, error) {
+	v, err := s.view(ctx)
+	if err != nil {
+		return console.Brand{}, err
+	}
+	b := console.Brand{Name: v.T.Name, Logo: v.logoURL()}
+	if accent, on := v.look.Accent(); accent != "" {
+		b.Accent, b.AccentText = template.CSS(accent), template.CSS(on) // #nosec G203 -- printed by Color.Hex
+	}
+	return b, nil
+}

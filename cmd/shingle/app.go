@@ -1,0 +1,268 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+	"github.com/uptrace/bun"
+	"gocloud.dev/blob"
+	_ "gocloud.dev/blob/fileblob" // file:// for SHINGLE_BLOB_URL
+	_ "gocloud.dev/blob/memblob"  // mem:// for trying things out
+
+	"shingle/accounts"
+	"shingle/authz"
+	"shingle/billing"
+	"shingle/candidates"
+	"shingle/internal/config"
+	"shingle/internal/fault"
+	"shingle/internal/links"
+	"shingle/internal/pg"
+	"shingle/listings"
+	"shingle/mail"
+	"shingle/search"
+	"shingle/search/postgres"
+	"shingle/search/typesense"
+	"shingle/tasks"
+	"shingle/tenant"
+	"shingle/themes"
+	"shingle/themes/looks"
+	"shingle/web/platform"
+)
+
+// app is every part, put together once. Commands use what they need of it.
+type app struct {
+	cfg      *config.Config
+	log      *slog.Logger
+	links    links.Links
+	registry *prometheus.Registry
+
+	appPool, platformPool *sql.DB
+	notifier              *tenant.Notifier
+	db                    *tenant.DB
+	platform              *tenant.Platform
+	boards                *tenant.Resolver
+	redis                 redis.UniversalClient
+	files                 *blob.Bucket
+
+	mux        *tasks.Mux
+	runner     *tasks.Runner
+	packs      *themes.Packs
+	looks      *looks.Store
+	limits     *accounts.Limiter
+	operators  *accounts.Operators
+	people     *accounts.People
+	sweeper    *accounts.Sweeper
+	gate       *authz.Gate
+	listings   *listings.Store
+	search     *search.Service
+	billing    *billing.Service
+	candidates *candidates.Service
+	launcher   *platform.Launcher
+	sender     *mail.Sender
+	// demoOnboard finishes an account at the simulator; nil elsewhere.
+	demoOnboard func(account string) error
+}
+
+// build opens what the settings name. Nothing is asked of a server yet but
+// Postgres and, when set, nothing else: a part that is away must not stop us.
+func build(ctx context.Context, cfg *config.Config, log *slog.Logger) (*app, error) {
+	gin.SetMode(gin.ReleaseMode)
+	a := &app{cfg: cfg, log: log, registry: newRegistry()}
+	var err error
+	if a.links, err = links.New(cfg.PublicURL, cfg.PlatformHost, cfg.BoardDomain); err != nil {
+		return nil, err
+	}
+	if err = a.openDatabase(ctx); err != nil {
+		return nil, err
+	}
+	if cfg.RedisURL != "" {
+		opts, err := redis.ParseURL(cfg.RedisURL)
+		if err != nil {
+			return nil, errors.New("SHINGLE_REDIS_URL cannot be read: redis://:password@host:6379/0")
+		}
+		a.redis = redis.NewClient(opts)
+	}
+	if a.files, err = blob.OpenBucket(ctx, cfg.BlobURL); err != nil {
+		return nil, fmt.Errorf("opening the file store: %w", err)
+	}
+	return a, a.services()
+}
+
+func (a *app) openDatabase(ctx context.Context) (err error) {
+	if a.appPool, err = pg.Open(a.cfg.DatabaseURL, a.cfg.DatabaseConns); err != nil {
+		return fmt.Errorf("SHINGLE_DATABASE_URL: %w", err)
+	}
+	if a.platformPool, err = pg.Open(a.cfg.PlatformDatabaseURL, a.cfg.DatabaseConns); err != nil {
+		return fmt.Errorf("SHINGLE_PLATFORM_DATABASE_URL: %w", err)
+	}
+	wait, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if err := pg.Wait(wait, a.platformPool); err != nil {
+		return fmt.Errorf("the platform's login: %w", err)
+	}
+	a.notifier = tenant.NewNotifier(a.cfg.ListenDatabaseURL, a.log)
+	a.db = tenant.NewDB(a.appPool, a.notifier)
+	a.platform = tenant.NewPlatform(a.platformPool, a.notifier)
+	a.boards = tenant.NewResolver(a.platform, a.log, time.Now)
+	a.boards.Attach(a.notifier)
+	return nil
+}
+
+func (a *app) services() (err error) {
+	a.mux = tasks.NewMux()
+	if a.redis != nil {
+		a.runner = tasks.NewRunner(a.platform, a.boards, a.mux, a.redis, a.log)
+		a.notifier.OnTask(a.runner.Wake)
+	}
+	if a.packs, err = themes.Load(); err != nil {
+		return err
+	}
+	a.looks = &looks.Store{DB: a.db, Packs: a.packs, Default: themes.Look{Pack: "harbor"}}
+	a.limits = accounts.NewLimiter(a.redis, time.Now)
+	if a.operators, err = accounts.NewOperators(a.platform, a.limits, a.links, time.Now); err != nil {
+		return err
+	}
+	a.people = accounts.NewPeople(a.db, a.limits, a.links, time.Now)
+	a.sweeper = accounts.NewSweeper(a.platform, time.Now)
+	if a.gate, err = authz.NewGate(a.platform); err != nil {
+		return err
+	}
+	a.listings = listings.NewStore(a.links)
+	if a.search, err = a.newSearch(); err != nil {
+		return err
+	}
+	a.billing = billing.New(billing.Options{DB: a.db, Platform: a.platform, Listings: a.listings, Links: a.links,
+		Stripe: billing.NewStripe(a.cfg.StripeKey, a.cfg.StripeAPIBase, a.log), Secrets: a.cfg.StripeWebhookSecrets, Now: time.Now, Log: a.log})
+	a.candidates = &candidates.Service{DB: a.db, Platform: a.platform, Listings: a.listings, Files: a.files, Links: a.links, Find: a.find, Key: a.cfg.Secret(), Now: time.Now}
+	a.launcher = &platform.Launcher{Platform: a.platform, Operators: a.operators, Notifier: a.notifier, Links: a.links}
+	return nil
+}
+
+func (a *app) newSearch() (*search.Service, error) {
+	opts := search.Options{DB: a.db, Platform: a.platform, Local: postgres.New(a.db), Log: a.log}
+	if a.cfg.TypesenseURL != "" {
+		sealer, err := typesense.NewSealer(a.cfg.Secret())
+		if err != nil {
+			return nil, err
+		}
+		opts.Remote = typesense.New(typesense.Options{URL: a.cfg.TypesenseURL, Key: a.cfg.TypesenseKey, DB: a.db, Sealer: sealer})
+	}
+	return search.NewService(opts), nil
+}
+
+// find answers an alert: what was published since, newest first.
+func (a *app) find(ctx context.Context, query url.Values, since time.Time) ([]listings.Card, error) {
+	q := search.ParseQuery(query)
+	q.Since, q.Sort, q.PerPage = since, search.SortRecent, 50
+	found, err := a.search.Search(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	ids := hitIDs(found)
+	var cards []listings.Card
+	err = a.db.Read(ctx, func(ctx context.Context, tx bun.IDB) (err error) {
+		cards, err = a.listings.ByIDs(ctx, tx, ids)
+		return err
+	})
+	return cards, err
+}
+
+// registerTasks gives every kind its handler and keeps the schedules.
+func (a *app) registerTasks(ctx context.Context) error {
+	transport, err := mail.NewSMTP(a.cfg.SMTPURL)
+	if err != nil {
+		return err
+	}
+	a.sender = &mail.Sender{DB: a.db, Platform: a.platform, Transport: transport, From: a.cfg.MailFrom, PlatformName: "Shingle", Brand: a.brand}
+	if err := a.sender.Load(); err != nil {
+		return err
+	}
+	jobs := &listings.Worker{Store: a.listings, DB: a.db, Platform: a.platform, Bucket: a.files}
+	jobs.Register(a.mux)
+	a.sender.Register(a.mux)
+	a.sweeper.Register(a.mux)
+	a.search.Register(a.mux)
+	a.billing.Register(a.mux)
+	a.candidates.Register(a.mux)
+	return errors.Join(jobs.Schedule(ctx), a.sweeper.Schedule(ctx), a.search.Schedule(ctx), a.billing.Schedule(ctx), a.candidates.Schedule(ctx))
+}
+
+// brand is a board's colours for its mails.
+func (a *app) brand(ctx context.Context, t *tenant.Tenant) mail.Brand {
+	look, err := a.looks.Of(ctx, t)
+	if err != nil {
+		return mail.Brand{}
+	}
+	accent, on := look.Accent()
+	return mail.Brand{Accent: accent, AccentText: on}
+}
+
+// together runs parts until ctx ends or one fails, and waits for all.
+func together(ctx context.Context, parts ...func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	errs := make([]error, len(parts))
+	for i, part := range parts {
+		wg.Go(func() {
+			if errs[i] = part(ctx); errs[i] != nil {
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// background keeps the process's view of boards true.
+func (a *app) background(ctx context.Context) error {
+	var wg sync.WaitGroup
+	wg.Go(func() { a.notifier.Run(ctx) })
+	wg.Go(func() { a.boards.Run(ctx) })
+	wg.Wait()
+	return nil
+}
+
+// work runs tasks until ctx ends.
+func (a *app) work(ctx context.Context) error { return a.runner.Run(ctx, a.cfg.Concurrency) }
+
+func (a *app) close() {
+	_ = a.files.Close()
+	if a.redis != nil {
+		_ = a.redis.Close()
+	}
+	_ = a.appPool.Close()
+	_ = a.platformPool.Close()
+}
+
+// open reads the settings of a command and builds the app.
+func open(ctx context.Context, mode string) (*app, error) {
+	cfg, err := load(mode)
+	if err != nil {
+		return nil, err
+	}
+	return build(ctx, cfg, logger())
+}
+
+// plainError is an error for the terminal: field texts name what to change.
+func plainError(err error) error {
+	if err == nil {
+		return nil
+	}
+	if f := fault.FieldsOf(err); len(f) > 0 {
+		return errors.New(explain(f))
+	}
+	return err
+}
+
+func stderr(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }

@@ -1,0 +1,282 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"shingle/billing"
+	"shingle/billing/stripesim"
+	"shingle/internal/config"
+	"shingle/internal/demo"
+	"shingle/internal/devstack"
+	"shingle/internal/mailbox"
+	"shingle/migrations"
+	"shingle/tenant"
+	"shingle/web/console"
+)
+
+func devCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "dev", Short: "Run everything on this machine, with three demo boards", Args: cobra.NoArgs,
+		Long: "Provides each server that the environment does not name: a private Postgres, Redis, a mail catcher and a Stripe simulator.\n" +
+			"What it uses is written to $SHINGLE_DATA_DIR/env, for psql, redis-cli and the other commands.",
+		RunE: func(cmd *cobra.Command, _ []string) error { return runDev(cmd.Context(), cmd.OutOrStdout()) },
+	}
+}
+
+// devLinks are what only a developer's machine has.
+type devLinks struct {
+	stripe string // origin of the simulator's pages
+	links  []console.Link
+}
+
+// devWorld is the servers that dev provides.
+type devWorld struct {
+	cfg    *config.Config
+	sim    *stripesim.Sim
+	box    *mailbox.Box
+	parts  []func(context.Context) error
+	closes []func()
+	pages  map[string]http.Handler // by host
+	dev    devLinks
+}
+
+func runDev(ctx context.Context, out io.Writer) (err error) {
+	begun := time.Now()
+	cfg, err := load("dev")
+	if err != nil {
+		return err
+	}
+	lock, err := devstack.Hold(cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Release()) }()
+	w := &devWorld{cfg: cfg, pages: map[string]http.Handler{}}
+	defer func() {
+		for i := len(w.closes) - 1; i >= 0; i-- {
+			w.closes[i]()
+		}
+	}()
+	if err := w.provide(ctx); err != nil {
+		return err
+	}
+	if err := migrations.Up(ctx, cfg.MigrateDatabaseURL, cfg.DatabaseURL, cfg.PlatformDatabaseURL); err != nil {
+		return fmt.Errorf("bringing the schema up to date: %w", err)
+	}
+	if err := devstack.WriteEnv(cfg.DataDir, w.settings()); err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	a, err := build(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	if w.sim != nil {
+		a.demoOnboard = w.sim.CompleteOnboarding
+	}
+	if err := a.registerTasks(ctx); err != nil {
+		return err
+	}
+	h, err := a.handler(&w.dev)
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("SHINGLE_LISTEN: %w", err)
+	}
+	parts := append(w.parts, a.background, a.work,
+		func(ctx context.Context) error { return serveOn(ctx, l, w.route(h)) },
+		func(ctx context.Context) error {
+			return listenAndServe(ctx, "SHINGLE_OPS_LISTEN", cfg.OpsListen, opsHandler(a.registry, a.ready))
+		},
+		func(ctx context.Context) error {
+			if err := a.seedDemo(ctx, stderr); err != nil {
+				return err
+			}
+			return w.table(out, a, time.Since(begun))
+		})
+	return together(ctx, parts...)
+}
+
+// provide starts what the environment does not name.
+func (w *devWorld) provide(ctx context.Context) error {
+	c := w.cfg
+	if c.DatabaseURL == "" {
+		s, err := devstack.Postgres(ctx, c.DataDir, stderr)
+		if err != nil {
+			return err
+		}
+		w.closes = append(w.closes, func() { _ = s.Stop(context.WithoutCancel(ctx)) })
+		c.DatabaseURL, c.PlatformDatabaseURL, c.MigrateDatabaseURL = s.DatabaseURL, s.PlatformURL, s.MigrateURL
+		c.ListenDatabaseURL = s.ListenURL
+	} else if c.ListenDatabaseURL == "" {
+		c.ListenDatabaseURL = c.DatabaseURL
+	}
+	if c.RedisURL == "" {
+		url, stop, err := devstack.Redis(ctx)
+		if err != nil {
+			return err
+		}
+		c.RedisURL = url
+		w.closes = append(w.closes, stop)
+	}
+	if c.SecretKey == "" {
+		key, err := keep(filepath.Join(c.DataDir, "secret"))
+		if err != nil {
+			return err
+		}
+		c.SecretKey = key
+	}
+	if err := w.mail(); err != nil {
+		return err
+	}
+	return w.stripe()
+}
+
+// keep reads a random secret from the data directory, made the first time.
+func keep(file string) (string, error) {
+	if b, err := os.ReadFile(file); err == nil && len(b) >= 64 { // #nosec G304 -- under our data directory
+		return strings.TrimSpace(string(b)), nil
+	}
+	raw := make([]byte, 32)
+	_, _ = rand.Read(raw)
+	text := hex.EncodeToString(raw)
+	return text, os.WriteFile(file, []byte(text+"\n"), 0o600)
+}
+
+// mail catches what is sent, unless a real server is named.
+func (w *devWorld) mail() error {
+	if w.cfg.SMTPURL != "" {
+		return nil
+	}
+	box, err := mailbox.Open(filepath.Join(w.cfg.DataDir, "mail"), time.Now)
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	w.cfg.SMTPURL = "smtp://" + l.Addr().String()
+	w.parts = append(w.parts, func(ctx context.Context) error { return box.Serve(ctx, l) })
+	w.box = box
+	w.pages["mail.localhost"] = box.Page("/mail")
+	w.dev.links = append(w.dev.links, console.Link{Label: "Mail: every message sent on this machine", URL: w.url("mail.localhost", "/mail")})
+	return nil
+}
+
+// stripe plays Stripe, unless a key is given.
+func (w *devWorld) stripe() error {
+	c := w.cfg
+	if c.StripeKey != "" {
+		return nil
+	}
+	secret, err := keep(filepath.Join(c.DataDir, "webhook-secret"))
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	_, port, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return err
+	}
+	// The simulator calls this process by number: *.localhost is a browser's word.
+	hook := "http://127.0.0.1:" + port + billing.WebhookPath
+	w.sim = stripesim.New(stripesim.Options{BaseURL: strings.TrimSuffix(w.url("stripe.localhost", "/"), "/"), StatePath: filepath.Join(c.DataDir, "stripe.json"), Name: "Shingle", Now: time.Now,
+		Log: slog.New(slog.DiscardHandler), Endpoints: []stripesim.Endpoint{{URL: hook, Secret: "whsec_" + secret}, {URL: hook, Secret: "whsec_" + secret, Connect: true}}})
+	c.StripeKey, c.StripeAPIBase, c.StripeWebhookSecrets = "sk_test_shingle_dev", "http://"+l.Addr().String(), []string{"whsec_" + secret}
+	w.parts = append(w.parts, func(ctx context.Context) error { return serveOn(ctx, l, w.sim.Handler()) }, w.sim.Run)
+	w.closes = append(w.closes, func() { _ = w.sim.Close() })
+	w.pages["stripe.localhost"] = w.sim.Handler()
+	w.dev.stripe = strings.TrimSuffix(w.url("stripe.localhost", "/"), "/")
+	w.dev.links = append(w.dev.links, console.Link{Label: "Stripe simulator: accounts, payments, events", URL: w.url("stripe.localhost", "/")})
+	return nil
+}
+
+// url is an address on the listener, for pages of dev alone.
+func (w *devWorld) url(host, path string) string {
+	_, port, _ := net.SplitHostPort(w.cfg.Listen)
+	return "http://" + host + ":" + port + path
+}
+
+// route gives dev's own hosts their pages, and all others the product.
+func (w *devWorld) route(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if page := w.pages[string(tenant.NormaliseHost(nil, r.Host))]; page != nil {
+			if r.URL.Path == "/" && strings.HasPrefix(r.Host, "mail.") {
+				http.Redirect(rw, r, "/mail", http.StatusFound)
+				return
+			}
+			page.ServeHTTP(rw, r)
+			return
+		}
+		next.ServeHTTP(rw, r)
+	})
+}
+
+// settings are what other commands need to live in the same world.
+func (w *devWorld) settings() map[string]string {
+	c := w.cfg
+	s := devstack.ClientEnv(c.DatabaseURL, c.RedisURL)
+	for k, v := range map[string]string{
+		"SHINGLE_LISTEN": c.Listen, "SHINGLE_OPS_LISTEN": c.OpsListen, "SHINGLE_DATA_DIR": c.DataDir, "SHINGLE_PLATFORM_HOST": c.PlatformHost,
+		"SHINGLE_BOARD_DOMAIN": c.BoardDomain, "SHINGLE_PUBLIC_URL": c.PublicURL, "SHINGLE_DATABASE_URL": c.DatabaseURL,
+		"SHINGLE_PLATFORM_DATABASE_URL": c.PlatformDatabaseURL, "SHINGLE_LISTEN_DATABASE_URL": c.ListenDatabaseURL, "SHINGLE_MIGRATE_DATABASE_URL": c.MigrateDatabaseURL,
+		"SHINGLE_REDIS_URL": c.RedisURL, "SHINGLE_TYPESENSE_URL": c.TypesenseURL, "SHINGLE_TYPESENSE_KEY": c.TypesenseKey, "SHINGLE_STRIPE_KEY": c.StripeKey,
+		"SHINGLE_STRIPE_API_BASE": c.StripeAPIBase, "SHINGLE_STRIPE_WEBHOOK_SECRET": strings.Join(c.StripeWebhookSecrets, ","), "SHINGLE_SMTP_URL": c.SMTPURL,
+		"SHINGLE_SECRET_KEY": c.SecretKey, "SHINGLE_BLOB_URL": c.BlobURL,
+	} {
+		if v != "" {
+			s[k] = v
+		}
+	}
+	return s
+}
+
+// table is what a newcomer sees: where everything is and how to sign in.
+func (w *devWorld) table(out io.Writer, a *app, took time.Duration) error {
+	boards, err := demo.Boards()
+	if err != nil {
+		return err
+	}
+	t := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
+	row := func(cells ...string) { fmt.Fprintln(t, "  "+strings.Join(cells, "\t")) }
+	fmt.Fprintf(t, "\nShingle is ready (%s). Stop it with Ctrl-C.\n\n", took.Round(100*time.Millisecond))
+	for _, b := range boards {
+		row(b.Name, a.links.Host(b.Slug+"."+a.cfg.BoardDomain, "/"), b.Currency+", "+b.Locale)
+	}
+	row("Platform", a.links.Platform("/"), "boards, sign-up")
+	row("Platform staff", a.links.Platform("/staff"), "staff@shingle.example")
+	for _, l := range w.dev.links {
+		name, _, _ := strings.Cut(l.Label, ":")
+		row(name, l.URL, "")
+	}
+	fmt.Fprintf(t, "\nSign in as (password %s):\n", demoPassword)
+	for _, b := range boards {
+		row(b.Owner.Email, a.links.Host(b.Slug+"."+a.cfg.BoardDomain, "/admin"), "owner of "+b.Name)
+	}
+	row("staff@shingle.example", a.links.Platform("/staff"), "platform staff")
+	row(boards[0].Companies[0].Email, a.links.Host(boards[0].Slug+"."+a.cfg.BoardDomain, "/employers/desk"), "employer, by the link in the mail")
+	fmt.Fprintf(t, "\nSettings for other commands: . %s\n", filepath.Join(a.cfg.DataDir, "env"))
+	return t.Flush()
+}

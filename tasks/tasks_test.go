@@ -1,0 +1,257 @@
+package tasks_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+	"github.com/uptrace/bun"
+
+	"shingle/internal/fault"
+	"shingle/internal/testkit"
+	"shingle/tasks"
+	"shingle/tenant"
+)
+
+func TestMain(m *testing.M) { testkit.Main(m) }
+
+// bench is a worker on a world of its own.
+type bench struct {
+	*testkit.World
+	mux    *tasks.Mux
+	runner *tasks.Runner
+	redis  *redis.Client
+	board  *tenant.Tenant
+	ctx    context.Context
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	w := testkit.NewWorld(t)
+	opts, err := redis.ParseURL(testkit.Redis(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{World: w, mux: tasks.NewMux(), redis: redis.NewClient(opts), board: w.Board(t, "acme")}
+	t.Cleanup(func() { _ = b.redis.Close() })
+	b.runner = tasks.NewRunner(w.Platform, w.Boards, b.mux, b.redis, slog.New(slog.DiscardHandler))
+	w.Notifier.OnTask(b.runner.Wake)
+	b.ctx = w.Ctx(t, b.board)
+	return b
+}
+
+// run works until the test ends.
+func (b *bench) run(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = b.runner.Run(ctx, 4) })
+	t.Cleanup(func() { cancel(); wg.Wait() })
+}
+
+func (b *bench) add(t *testing.T, n tasks.New) {
+	t.Helper()
+	if err := b.DB.Write(b.ctx, func(ctx context.Context, tx bun.IDB) error { return tasks.Add(ctx, tx, n) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (b *bench) rows(t *testing.T) (n int) {
+	t.Helper()
+	err := b.DB.Read(b.ctx, func(ctx context.Context, tx bun.IDB) error {
+		return tx.NewRaw(`SELECT count(*) FROM tasks`).Scan(ctx, &n)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestTaskRunsOnceAndQuickly(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	var runs atomic.Int32
+	var at atomic.Int64
+	b.mux.Handle("t.once", func(ctx context.Context, task *tasks.Task) error {
+		var p struct {
+			N int `json:"n"`
+		}
+		if err := task.Decode(&p); err != nil || p.N != 7 || tenant.From(ctx).ID != b.board.ID {
+			t.Errorf("payload %+v of %v: %v", p, tenant.From(ctx), err)
+		}
+		runs.Add(1)
+		at.Store(time.Now().UnixNano())
+		return nil
+	})
+	b.run(t)
+	b.add(t, tasks.New{Kind: "t.once", Payload: map[string]int{"n": 7}})
+	testkit.Eventually(t, 10*time.Second, func() bool { return b.rows(t) == 0 })
+	if runs.Load() != 1 {
+		t.Errorf("ran %d times", runs.Load())
+	}
+}
+
+func TestKeysCoalesceWhatNobodyHasBegun(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for n := range 5 {
+		b.add(t, tasks.New{Kind: "t.key", Key: "listing-1", Payload: map[string]int{"n": n}})
+	}
+	b.add(t, tasks.New{Kind: "t.key", Key: "listing-2"})
+	if n := b.rows(t); n != 2 {
+		t.Fatalf("%d rows, want 2", n)
+	}
+	got := make(chan int, 8)
+	b.mux.Handle("t.key", func(_ context.Context, task *tasks.Task) error {
+		var p struct {
+			N int `json:"n"`
+		}
+		err := task.Decode(&p)
+		got <- p.N
+		return err
+	})
+	b.run(t)
+	testkit.Eventually(t, 10*time.Second, func() bool { return b.rows(t) == 0 })
+	close(got)
+	sum := 0
+	for n := range got {
+		sum += n
+	}
+	if sum != 4 {
+		t.Errorf("sum of payloads %d: the newest must win", sum)
+	}
+}
+
+func TestFailureIsKeptAndTriedAgainAndGivenUp(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	var runs atomic.Int32
+	b.mux.Handle("t.fail", func(context.Context, *tasks.Task) error {
+		if runs.Add(1) < 3 {
+			return errors.New("the other side is away")
+		}
+		return nil
+	})
+	b.mux.Handle("t.panic", func(context.Context, *tasks.Task) error { panic("boom") })
+	b.run(t)
+	b.add(t, tasks.New{Kind: "t.fail"})
+	b.add(t, tasks.New{Kind: "t.panic", MaxAttempts: 1})
+	testkit.Eventually(t, 20*time.Second, func() bool { return runs.Load() == 3 && b.rows(t) == 1 })
+
+	var failed []tasks.Task
+	read := func() {
+		if err := b.Platform.Read(t.Context(), func(ctx context.Context, tx bun.IDB) (err error) {
+			failed, err = tasks.Failed(ctx, tx, 10)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read()
+	if len(failed) != 1 || failed[0].Kind != "t.panic" || !strings.Contains(failed[0].LastError, "panic") {
+		t.Fatalf("failed: %+v", failed)
+	}
+	one := func(fn func(context.Context, bun.IDB, tenant.ID, uuid.UUID) error) error {
+		return b.Platform.Write(t.Context(), func(ctx context.Context, tx bun.IDB) error { return fn(ctx, tx, b.board.ID, failed[0].ID) })
+	}
+	if err := one(tasks.Retry); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, 10*time.Second, func() bool { read(); return len(failed) == 1 })
+	if err := one(tasks.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if err := one(tasks.Discard); !fault.Is(err, fault.NotFound) {
+		t.Errorf("discarding twice: %v", err)
+	}
+}
+
+func TestRedisMayLoseEverything(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	const n = 40
+	var mu sync.Mutex
+	seen := map[int]int{}
+	b.mux.Handle("t.flush", func(ctx context.Context, task *tasks.Task) error {
+		var p struct {
+			N int `json:"n"`
+		}
+		if err := task.Decode(&p); err != nil {
+			return err
+		}
+		// The effect's transaction begins with the row: no row, no effect.
+		return b.DB.Write(ctx, func(ctx context.Context, tx bun.IDB) error {
+			if err := task.Finish(ctx, tx); err != nil {
+				return err
+			}
+			tenant.AfterCommit(ctx, func() {
+				mu.Lock()
+				seen[p.N]++
+				mu.Unlock()
+			})
+			return nil
+		})
+	})
+	for i := range n {
+		b.add(t, tasks.New{Kind: "t.flush", Payload: map[string]int{"n": i}})
+	}
+	b.run(t)
+	testkit.Eventually(t, 10*time.Second, func() bool { mu.Lock(); defer mu.Unlock(); return len(seen) > 3 })
+	if err := b.redis.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	// What was on its way is handed over again when its lease of 15 s has run out.
+	testkit.Eventually(t, 40*time.Second, func() bool { return b.rows(t) == 0 })
+	mu.Lock()
+	defer mu.Unlock()
+	for i := range n {
+		if seen[i] != 1 {
+			t.Errorf("task %d had its effect %d times", i, seen[i])
+		}
+	}
+}
+
+func TestARivalCannotSeeOrFinishATask(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.add(t, tasks.New{Kind: "t.rival"})
+	rival := b.Ctx(t, b.Board(t, "rival"))
+	var id uuid.UUID
+	if err := b.DB.Read(b.ctx, func(ctx context.Context, tx bun.IDB) error { return tx.NewRaw(`SELECT id FROM tasks`).Scan(ctx, &id) }); err != nil {
+		t.Fatal(err)
+	}
+	err := b.DB.Write(rival, func(ctx context.Context, tx bun.IDB) error {
+		return (&tasks.Task{TenantID: b.board.ID, ID: id}).Finish(ctx, tx)
+	})
+	if !fault.Is(err, fault.Gone) || b.rows(t) != 1 {
+		t.Errorf("a rival's finish: %v, %d rows left", err, b.rows(t))
+	}
+}
+
+func TestScheduleComesBack(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	var runs atomic.Int32
+	b.mux.Handle("t.every", func(_ context.Context, task *tasks.Task) error {
+		if !task.TenantID.IsNil() {
+			return fmt.Errorf("a board's: %s", task.TenantID)
+		}
+		runs.Add(1)
+		return nil
+	})
+	for range 3 { // replicas starting together make one row
+		if err := tasks.Schedule(t.Context(), b.Platform, "t.every", time.Second, tasks.Bulk); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.run(t)
+	testkit.Eventually(t, 15*time.Second, func() bool { return runs.Load() >= 3 })
+}

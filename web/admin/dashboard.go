@@ -1,0 +1,179 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/uptrace/bun"
+
+	"shingle/billing"
+	"shingle/internal/money"
+	"shingle/listings"
+	"shingle/tenant"
+	"shingle/web/console"
+)
+
+// window is what the figures of the dashboard are about.
+const window = 30
+
+// figure is a number with its change against the window before.
+type figure struct {
+	Label, URL, Value, Note string
+}
+
+// need is something that waits for somebody.
+type need struct {
+	Text, URL, Icon string
+}
+
+// dashboard shows what needs somebody first, then how the board does.
+func (a *Admin) dashboard(c *gin.Context) error {
+	ctx := c.Request.Context()
+	t, now := tenant.From(ctx), a.Now()
+	chart := c.Query("chart")
+	if chart != "applications" {
+		chart = "listings"
+	}
+	var f *figures
+	var steps *launchSteps
+	var days []dayCount
+	var sell billing.Sell
+	err := a.read(c, func(ctx context.Context, tx bun.IDB) (err error) {
+		if f, err = readFigures(ctx, tx, now); err != nil {
+			return err
+		}
+		if days, err = readDays(ctx, tx, chart, now); err != nil {
+			return err
+		}
+		if sell, err = a.Billing.CanSell(ctx, tx); err != nil {
+			return err
+		}
+		steps, err = readLaunchSteps(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	labels, values := make([]string, len(days)), make([]int, len(days))
+	for i, d := range days {
+		labels[i], values[i] = shortDay(a.locale(c), d.Day), d.Count
+	}
+	checklist, open := a.checklist(c, steps, f, sell)
+	data := map[string]any{"Needs": a.needs(c, f, sell), "Figures": a.figures(c, t, f), "Chart": chart, "Labels": labels, "Values": values,
+		"Checklist": checklist, "Open": open, "Done": len(checklist) - open, "Percent": 100 * (len(checklist) - open) / max(1, len(checklist))}
+	var actions []console.Link
+	if a.may(c, "listing", "write") {
+		actions = append(actions, console.Link{Label: a.t(c, "work.listings.new"), URL: "/admin/listings/new", Icon: "plus"})
+	}
+	return a.render(c, http.StatusOK, "dashboard", a.t(c, "admin.nav.dashboard"), data, actions...)
+}
+
+// shortDay is a day for the chart's axis.
+func shortDay(locale string, d time.Time) string {
+	if locale == "de" {
+		return d.Format("2.1.")
+	}
+	return d.Format("2 Jan")
+}
+
+// number is a count with its thousands set apart.
+func number(locale string, n int64) string {
+	sep := ","
+	if locale == "de" {
+		sep = "."
+	}
+	s := strconv.FormatInt(n, 10)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + sep + s[i:]
+	}
+	return s
+}
+
+// percent is part of whole, rounded.
+func percent(locale string, part, whole int64) string {
+	n := strconv.FormatInt((200*part+whole)/(2*whole), 10)
+	if locale == "de" {
+		return n + " %"
+	}
+	return n + "%"
+}
+
+func (a *Admin) needs(c *gin.Context, f *figures, sell billing.Sell) (out []need) {
+	add := func(when bool, object, action, text, url, icon string) {
+		if when && a.may(c, object, action) {
+			out = append(out, need{text, url, icon})
+		}
+	}
+	add(f.Review > 0, "listing", "moderate", a.t(c, "work.need.review", f.Review), "/admin/review", "checklist")
+	add(f.Reports > 0, "report", "read", a.t(c, "work.need.reports", f.Reports), "/admin/reports", "flag")
+	add(f.FailedPayments > 0, "order", "read", a.t(c, "work.need.payments", f.FailedPayments), "/admin/orders?state=open", "credit-card")
+	add(f.FailedRefunds > 0, "order", "read", a.t(c, "work.need.refunds", f.FailedRefunds), "/admin/orders?state=paid", "receipt")
+	add(!sell.OK && f.PaidProducts > 0, "payout", "read", a.t(c, "work.need.stripe."+sell.Reason), "/admin/payouts", "coin")
+	return out
+}
+
+// figures are the numbers as cards; money only for who may see orders.
+func (a *Admin) figures(c *gin.Context, t *tenant.Tenant, f *figures) []figure {
+	locale := a.locale(c)
+	change := func(n, before int64) string {
+		switch {
+		case before == 0 && n == 0:
+			return a.t(c, "work.change.none")
+		case before == 0:
+			return a.t(c, "work.change.first")
+		case n == before:
+			return a.t(c, "work.change.same")
+		case n > before:
+			return a.t(c, "work.change.up", percent(locale, n-before, before))
+		}
+		return a.t(c, "work.change.down", percent(locale, before-n, before))
+	}
+	out := []figure{
+		{a.t(c, "work.figure.live"), "/admin/listings?state=" + string(listings.Live), number(locale, f.Live), change(f.Live, f.LiveBefore)},
+		{a.t(c, "work.figure.applications"), "/admin/listings?sort=-applications", number(locale, f.Applications), change(f.Applications, f.ApplicationsBefore)},
+	}
+	if a.may(c, "order", "read") {
+		out = append(out,
+			figure{a.t(c, "work.figure.orders"), "/admin/orders", number(locale, f.Orders), change(f.Orders, f.OrdersBefore)},
+			figure{a.t(c, "work.figure.revenue", t.Currency), "/admin/orders?state=paid", money.Format(f.Revenue, t.Currency, locale), change(f.Revenue, f.RevenueBefore)})
+	}
+	return out
+}
+
+// step is one line of the launch checklist.
+type step struct {
+	Title, Text, URL, Do string
+	Done                 bool
+}
+
+// checklist leads a new board to its first live listing; open counts what is
+// left to do.
+func (a *Admin) checklist(c *gin.Context, s *launchSteps, f *figures, sell billing.Sell) (out []step, open int) {
+	for _, x := range []struct {
+		key, url       string
+		done           bool
+		object, action string
+	}{
+		{"look", "/admin/look", s.Look, "look", "write"},
+		{"product", "/admin/products", s.Products > 0, "product", "write"},
+		{"stripe", "/admin/payouts", sell.OK, "payout", "onboard"},
+		{"legal", "/admin/pages", s.Privacy && s.Terms && (s.Impressum || tenant.From(c.Request.Context()).Locale != "de"), "page", "write"},
+		{"listing", "/admin/listings/new", s.Published, "listing", "write"},
+	} {
+		if x.key == "stripe" && f.PaidProducts == 0 {
+			continue // a board of free postings needs no account
+		}
+		st := step{Title: a.t(c, "work.launch."+x.key), Text: a.t(c, "work.launch."+x.key+"_text"), Do: a.t(c, "work.launch."+x.key+"_do"), Done: x.done}
+		if a.may(c, x.object, x.action) {
+			st.URL = x.url
+		}
+		if !x.done {
+			open++
+		}
+		out = append(out, st)
+	}
+	return out, open
+}

@@ -1,0 +1,447 @@
+package employer
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"shingle/accounts"
+	"shingle/billing"
+	"shingle/internal/fault"
+	"shingle/internal/money"
+	"shingle/listings"
+	"shingle/tenant"
+	"shingle/themes"
+	"shingle/themes/looks"
+	"shingle/web/console"
+	"shingle/web/route"
+	"shingle/web/site"
+)
+
+// postLimit bounds how many drafts a network may start on a board.
+var postLimit = accounts.Limit{N: 30, Period: time.Hour}
+
+// showPost shows the form, filled in as it was typed.
+func (e *Employer) showPost(c *gin.Context, status int, action string, v map[string]string, editing bool, cause error) error {
+	view, err := e.Site.View(c.Request.Context())
+	if err != nil {
+		return err
+	}
+	t := view.T
+	var cats []listings.Category
+	var products []themes.Product
+	err = e.read(c, func(ctx context.Context, tx bun.IDB) (err error) {
+		if cats, err = e.Listings.Categories(ctx, tx); err != nil {
+			return err
+		}
+		products, _, err = e.onSale(ctx, tx, view, uuid.Nil)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	p := themes.PostForm{Layout: e.Site.Layout(view, view.Say("post.title")), Form: e.Site.Form(view, action, v, cause), Editing: editing, Products: products,
+		LogoLimit: view.Say("post.logo_limit"), CancelURL: "/employers"}
+	p.Canonical = e.Links.Board(t, "/post")
+	if v["workplace"] == "" {
+		v["workplace"], v["employment_type"], v["apply_method"], v["salary_period"] = listings.OnSite, listings.FullTime, listings.ApplyBoard, "year"
+		v["salary_currency"], v["country"] = t.Currency, t.Country
+	}
+	p.Categories = []themes.Option{{Value: "", Text: view.Say("post.no_category"), Selected: v["category"] == ""}}
+	for _, cat := range cats {
+		p.Categories = append(p.Categories, themes.Option{Value: cat.Slug, Text: cat.Name, Selected: v["category"] == cat.Slug})
+	}
+	options := func(prefix string, values []string, chosen string) (out []themes.Option) {
+		for _, value := range values {
+			out = append(out, themes.Option{Value: value, Text: view.Say(prefix + value), Selected: value == chosen})
+		}
+		return out
+	}
+	p.Types = options("type.", listings.EmploymentTypes(), v["employment_type"])
+	p.Workplaces = options("workplace.", listings.Workplaces(), v["workplace"])
+	p.Periods = options("period.", listings.Periods(), v["salary_period"])
+	p.Methods = options("apply_method.", listings.ApplyMethods(), v["apply_method"])
+	for _, code := range listings.CountryCodes() {
+		p.Countries = append(p.Countries, themes.Option{Value: code, Text: listings.CountryName(code, t.Locale), Selected: code == v["country"]})
+	}
+	for _, o := range console.CurrencyOptions() {
+		p.Currencies = append(p.Currencies, themes.Option{Value: o.Value, Text: o.Label, Selected: o.Value == v["salary_currency"]})
+	}
+	p.Preview = previewCard(view, v)
+	c.Header("Cache-Control", "no-store")
+	return e.Site.Render(c, view, status, "post", p)
+}
+
+// previewCard is the card beside the form, before anything is typed.
+func previewCard(view *site.View, v map[string]string) themes.Card {
+	card := themes.Card{Title: v["title"], Company: v["company_name"], Place: v["city"], Type: view.Say("type." + v["employment_type"]), Workplace: view.Workplace(v["workplace"])}
+	if card.Title == "" {
+		card.Title = view.Say("post.sample_title")
+	}
+	if card.Company == "" {
+		card.Company = view.Say("post.sample_company")
+	}
+	card.Logo = view.Logo(card.Company, listings.Slugify(card.Company, "company"), "")
+	card.Age = view.When(view.Now)
+	return card
+}
+
+func (e *Employer) postForm(c *gin.Context) error {
+	v := map[string]string{}
+	if s := session(c); s != nil {
+		v["email"] = s.Person.Email
+	}
+	return e.showPost(c, http.StatusOK, "/post", v, false, nil)
+}
+
+// post stores the draft and leads to its preview. Nobody has paid or signed in.
+func (e *Employer) post(c *gin.Context) error {
+	t := tenant.From(c.Request.Context())
+	perr := parse(c)
+	v := typed(c)
+	content, err := readPost(v, t, true)
+	if perr != nil {
+		err = perr
+	}
+	if err == nil {
+		err = e.Limits.Allow(c.Request.Context(), accounts.LimitKey(t.ID, "post", c.ClientIP()), postLimit)
+	}
+	var logo string
+	if err == nil {
+		logo, err = e.storeLogo(c)
+	}
+	var id uuid.UUID
+	if err == nil {
+		err = e.write(c, func(ctx context.Context, tx bun.IDB) error {
+			person, err := e.People.FindOrCreate(ctx, tx, content.Email, "")
+			if err != nil {
+				return err
+			}
+			l, err := e.Listings.Create(ctx, tx, content, listings.Owner{PersonID: &person.ID, Source: listings.FromEmployer})
+			if err != nil {
+				return err
+			}
+			id = l.ID
+			return e.setLogo(ctx, tx, l, logo)
+		})
+	}
+	if err != nil {
+		if fault.Is(err, fault.Invalid) || fault.Is(err, fault.TooMany) {
+			return e.showPost(c, route.Status(err), "/post", v, false, err)
+		}
+		return err
+	}
+	return route.SeeOther(c, "/post/"+e.draftToken(t.ID, id)+"/preview")
+}
+
+// unpaid loads a draft that is still before its payment. One that is further
+// leads to the desk.
+func (e *Employer) unpaid(c *gin.Context) (*listings.Listing, string, bool, error) {
+	l, token, err := e.draft(c)
+	if err != nil {
+		return nil, "", false, err
+	}
+	return l, token, l.State == listings.Draft || l.State == listings.AwaitingPayment, nil
+}
+
+func (e *Employer) editDraftForm(c *gin.Context) error {
+	l, token, ok, err := e.unpaid(c)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return route.SeeOther(c, "/employers/listings/"+l.ID.String())
+	}
+	v := valuesOf(listings.ContentOf(l), tenant.From(c.Request.Context()).Locale)
+	return e.showPost(c, http.StatusOK, "/post/"+token, v, true, nil)
+}
+
+func (e *Employer) editDraft(c *gin.Context) error {
+	l, token, ok, err := e.unpaid(c)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return route.SeeOther(c, "/employers/listings/"+l.ID.String())
+	}
+	perr := parse(c)
+	v := typed(c)
+	content, err := readPost(v, tenant.From(c.Request.Context()), false)
+	if perr != nil {
+		err = perr
+	}
+	var logo string
+	if err == nil {
+		logo, err = e.storeLogo(c)
+	}
+	if err == nil {
+		err = e.write(c, func(ctx context.Context, tx bun.IDB) error {
+			edited, err := e.Listings.Edit(ctx, tx, l.ID, content)
+			if err != nil {
+				return err
+			}
+			return e.setLogo(ctx, tx, edited.Listing, logo)
+		})
+	}
+	if err != nil {
+		if fault.Is(err, fault.Invalid) {
+			return e.showPost(c, route.Status(err), "/post/"+token, v, true, err)
+		}
+		return err
+	}
+	return route.SeeOther(c, "/post/"+token+"/preview")
+}
+
+// preview is the listing's page exactly as it will be, in a frame that says so.
+func (e *Employer) preview(c *gin.Context) error {
+	l, token, ok, err := e.unpaid(c)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return route.SeeOther(c, "/employers/listings/"+l.ID.String())
+	}
+	v, err := e.Site.View(c.Request.Context())
+	if err != nil {
+		return err
+	}
+	p := e.Site.ListingView(v, l)
+	p.State, p.Robots, p.JSONLD, p.Canonical = themes.Live, "noindex", nil, ""
+	p.Preview = &themes.PreviewBar{BackURL: "/post/" + token, NextURL: "/post/" + token + "/products"}
+	p.ReportURL = ""
+	c.Header("Cache-Control", "no-store")
+	return e.Site.Render(c, v, http.StatusOK, "listing", p)
+}
+
+// onSale lists the products as a buyer sees them; those that the board cannot
+// sell yet say why.
+func (e *Employer) onSale(ctx context.Context, tx bun.IDB, v *site.View, chosen uuid.UUID) ([]themes.Product, string, error) {
+	found, err := e.Billing.ProductsOnSale(ctx, tx)
+	if err != nil {
+		return nil, "", err
+	}
+	sell, err := e.Billing.CanSell(ctx, tx)
+	if err != nil {
+		return nil, "", err
+	}
+	blocked := ""
+	if !sell.OK {
+		blocked = v.Say("product.blocked")
+	}
+	var out []themes.Product
+	for _, p := range found {
+		item := themes.Product{ID: p.ID.String(), Name: p.Name, Line: p.Description, Featured: p.FeaturedDays > 0, Selected: p.ID == chosen}
+		item.Includes = append(item.Includes, v.Say("product.days", p.DurationDays))
+		if p.FeaturedDays > 0 {
+			item.Includes = append(item.Includes, v.Say("product.featured", p.FeaturedDays))
+		}
+		item.Includes = append(item.Includes, v.Say("product.applicants"))
+		if p.Free() {
+			item.Price = v.Say("product.free")
+		} else {
+			item.Price, item.Tax = money.Short(p.Price, p.Currency, v.T.Locale), v.Say("product.tax")
+			item.Blocked = blocked
+		}
+		out = append(out, item)
+	}
+	if len(out) > 0 && chosen == uuid.Nil {
+		for i := range out {
+			if out[i].Blocked == "" {
+				out[i].Selected = true
+				break
+			}
+		}
+	}
+	return out, blocked, nil
+}
+
+func (e *Employer) products(c *gin.Context) error {
+	l, token, ok, err := e.unpaid(c)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return route.SeeOther(c, "/employers/listings/"+l.ID.String())
+	}
+	var cause error
+	if c.Query("cancelled") != "" {
+		cause = fault.New(fault.Conflict, "post.cancelled")
+	}
+	return e.showProducts(c, http.StatusOK, l, "/post/"+token+"/products", "/post/"+token+"/preview", uuid.Nil, cause)
+}
+
+func (e *Employer) showProducts(c *gin.Context, status int, l *listings.Listing, action, back string, chosen uuid.UUID, cause error) error {
+	v, err := e.Site.View(c.Request.Context())
+	if err != nil {
+		return err
+	}
+	p := themes.PostProducts{Layout: e.Site.Layout(v, v.Say("products.title")), Form: e.Site.Form(v, action, map[string]string{"product": chosen.String()}, cause),
+		Card: e.Site.CardOf(v, l), BackURL: back, TermsURL: e.Site.TermsURL(v)}
+	err = e.read(c, func(ctx context.Context, tx bun.IDB) (err error) {
+		p.Products, p.Blocked, err = e.onSale(ctx, tx, v, chosen)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	p.Robots = "noindex"
+	c.Header("Cache-Control", "no-store")
+	return e.Site.Render(c, v, status, "products", p)
+}
+
+// buy places the order and leads to Stripe's page, or straight to the end for a
+// free product.
+func (e *Employer) buy(c *gin.Context) error {
+	l, token, ok, err := e.unpaid(c)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return route.SeeOther(c, "/employers/listings/"+l.ID.String())
+	}
+	base := "/post/" + token
+	return e.checkout(c, l, base+"/products", base+"/return", base+"/products?cancelled=1", base+"/preview")
+}
+
+// checkout is buying, for a new listing and for relisting: action is the form's
+// own address, success and cancel where Stripe's page comes back to.
+func (e *Employer) checkout(c *gin.Context, l *listings.Listing, action, success, cancel, back string) error {
+	t := tenant.From(c.Request.Context())
+	product, perr := uuid.Parse(c.PostForm("product"))
+	fields := fault.Fields{}
+	if perr != nil {
+		fields["product"] = "products.choose"
+	}
+	if c.PostForm("terms") == "" {
+		fields["terms"] = "products.terms"
+	}
+	err := fault.Invalids(fields)
+	var order *billing.Order
+	if err == nil {
+		err = e.write(c, func(ctx context.Context, tx bun.IDB) error {
+			version, err := looks.TermsVersion(ctx, tx)
+			if err != nil {
+				return err
+			}
+			if version == "" {
+				version = "none@0" // the board has published no terms of its own
+			}
+			person, err := e.People.ByID(ctx, tx, *l.PersonID)
+			if err != nil {
+				return err
+			}
+			order, err = e.Billing.PlaceOrder(ctx, tx, billing.NewOrder{ListingID: l.ID, ProductID: product, PersonID: l.PersonID, Email: person.Email,
+				TermsVersion: version, TermsAddress: c.ClientIP()})
+			return err
+		})
+	}
+	if err == nil && order.Free() {
+		return route.SeeOther(c, success+"?order="+order.ID.String())
+	}
+	if err == nil {
+		var to string
+		to, err = e.Billing.Checkout(c.Request.Context(), order.ID, e.Links.Board(t, success), e.Links.Board(t, cancel))
+		if err == nil {
+			return route.SeeOther(c, to)
+		}
+	}
+	if fault.Is(err, fault.Invalid) || fault.Is(err, fault.Conflict) || fault.Is(err, fault.Unavailable) {
+		status := route.Status(err)
+		switch { // what billing says is for the log, not for buyers
+		case fault.Is(err, fault.Conflict):
+			err = fault.Wrap(err, fault.Conflict, "products.changed")
+		case fault.Is(err, fault.Unavailable):
+			err = fault.Wrap(err, fault.Unavailable, "products.unavailable")
+		}
+		return e.showProducts(c, status, l, action, back, product, err)
+	}
+	return err
+}
+
+// paid is where the buyer comes back to: the session is fetched and applied by
+// the same path as the webhook, so nobody waits for one.
+func (e *Employer) paid(c *gin.Context) error {
+	l, token, err := e.draft(c)
+	if err != nil {
+		return err
+	}
+	return e.showPaid(c, l.ID, "/post/"+token+"/products")
+}
+
+func (e *Employer) showPaid(c *gin.Context, listing uuid.UUID, retry string) error {
+	if id := c.Query("session_id"); id != "" {
+		if _, err := e.Billing.Return(c.Request.Context(), id); err != nil && !fault.Is(err, fault.Unavailable) {
+			return err
+		}
+	}
+	v, err := e.Site.View(c.Request.Context())
+	if err != nil {
+		return err
+	}
+	var l *listings.Listing
+	var o *billing.Order
+	err = e.read(c, func(ctx context.Context, tx bun.IDB) (err error) {
+		if l, err = e.Listings.Full(ctx, tx, listing); err != nil {
+			return err
+		}
+		o, err = e.Billing.LatestOrder(ctx, tx, listing)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	p := themes.PostReturn{Layout: e.Site.Layout(v, v.Say("return.title")), Card: e.Site.CardOf(v, l), Email: o.Email, RetryURL: retry, DeskURL: "/employers/desk", URL: l.Path()}
+	switch {
+	case o.State == billing.Processing:
+		p.State = "pending"
+	case o.State != billing.Paid:
+		p.State = "declined"
+	case l.State == listings.Live:
+		p.State = "live"
+	case l.State == listings.Scheduled:
+		p.State = "scheduled"
+	default:
+		p.State = "review"
+	}
+	p.Order = []themes.Fact{{Label: v.Say("order.number"), Value: strconv.FormatInt(o.Number, 10)}, {Label: v.Say("order.product"), Value: o.Product.Name}, {Label: v.Say("order.amount"), Value: o.Price(v.T.Locale)}}
+	p.Robots = "noindex"
+	c.Header("Cache-Control", "no-store")
+	return e.Site.Render(c, v, http.StatusOK, "return", p)
+}
+
+// landing is "/employers": what the board offers those who hire.
+func (e *Employer) landing(c *gin.Context) error {
+	v, err := e.Site.View(c.Request.Context())
+	if err != nil {
+		return err
+	}
+	p := themes.Employers{Layout: e.Site.Layout(v, v.Say("employers.title", v.T.Name)), Title: v.Say("employers.title", v.T.Name), Text: v.Say("employers.text")}
+	var live int
+	err = e.read(c, func(ctx context.Context, tx bun.IDB) (err error) {
+		if p.Products, _, err = e.onSale(ctx, tx, v, uuid.Nil); err != nil {
+			return err
+		}
+		live, err = e.Listings.CountLive(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if live > 0 {
+		p.Figures = []themes.Figure{{N: v.Number(live), Text: v.Say("employers.live", live)}}
+	}
+	for _, key := range []string{"fast", "own", "fair"} {
+		p.Points = append(p.Points, themes.Point{Title: v.Say("employers." + key), Text: v.Say("employers." + key + "_text")})
+	}
+	for _, key := range []string{"account", "edit", "refund"} {
+		p.Questions = append(p.Questions, themes.Point{Title: v.Say("employers.q_" + key), Text: v.Say("employers.a_" + key)})
+	}
+	p.SignIn = themes.SignInBox{Form: e.Site.Form(v, "/sign-in", nil, nil)}
+	p.Canonical = e.Links.Board(v.T, "/employers")
+	return e.Site.Render(c, v, http.StatusOK, "employers", p)
+}

@@ -1,0 +1,147 @@
+// Package web puts the audiences together: which host gets which engine, what
+// stands before every route, and who answers errors. It holds no page. Start
+// at New.
+package web
+
+import (
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"shingle/tenant"
+	"shingle/web/admin"
+	"shingle/web/api"
+	"shingle/web/console"
+	"shingle/web/employer"
+	"shingle/web/hooks"
+	"shingle/web/platform"
+	"shingle/web/route"
+	"shingle/web/site"
+	"shingle/web/staff"
+)
+
+// Parts are the audiences, loaded, and what stands around them.
+type Parts struct {
+	Boards   *tenant.Resolver
+	Site     *site.Site
+	Employer *employer.Employer
+	Admin    *admin.Admin
+	Staff    *staff.Staff
+	Platform *platform.Platform
+	API      *api.API
+	Hooks    *hooks.Hooks
+	Assets   *console.Assets
+	Log      *slog.Logger
+	Registry *prometheus.Registry
+	// PlatformHosts get the platform's routes; all other hosts are boards'.
+	PlatformHosts []string
+	// FormTargets are where a form may lead besides its own host: Stripe's pages.
+	FormTargets string
+	// TrustedProxies may say X-Forwarded-For.
+	TrustedProxies []string
+}
+
+// New builds the handler.
+func New(p Parts) (http.Handler, error) {
+	watch := observe(p.Registry, p.Log)
+	platformEngine, err := p.platformEngine(watch)
+	if err != nil {
+		return nil, err
+	}
+	boardEngine, err := p.boardEngine(watch)
+	if err != nil {
+		return nil, err
+	}
+	h := &byHost{platformHosts: map[string]bool{}, platform: platformEngine, board: boardEngine}
+	for _, host := range p.PlatformHosts {
+		h.platformHosts[string(tenant.NormaliseHost(nil, host))] = true
+	}
+	return h, nil
+}
+
+func (p *Parts) engine(watch gin.HandlerFunc) (*gin.Engine, error) {
+	e := gin.New()
+	e.HandleMethodNotAllowed = false
+	e.RedirectTrailingSlash = false
+	e.ContextWithFallback = true
+	if err := e.SetTrustedProxies(p.TrustedProxies); err != nil {
+		return nil, err
+	}
+	e.Use(watch)
+	return e, nil
+}
+
+func (p *Parts) platformEngine(watch gin.HandlerFunc) (*gin.Engine, error) {
+	e, err := p.engine(watch)
+	if err != nil {
+		return nil, err
+	}
+	page := func(c *gin.Context, status int, err error) {
+		if strings.HasPrefix(c.Request.URL.Path, "/staff") && platform.Session(c) != nil {
+			p.Staff.ErrorPage(c, status, err)
+			return
+		}
+		p.Platform.ErrorPage(c, status, err)
+	}
+	// Stripe's servers send no Origin and need no session.
+	route.Mount(e.Group("", route.RequestID), p.Hooks.Routes(), p.Hooks.Guard, page, p.Log)
+	e.GET(console.AssetPath, p.Assets.Serve)
+	g := e.Group("", route.RequestID, route.ConsoleHeaders(p.FormTargets), route.Recover(page, p.Log), route.CrossOrigin(page, p.Log))
+	route.Mount(g, p.Platform.Routes(), p.Platform.Guard, page, p.Log)
+	route.Mount(g, p.Staff.Routes(), p.Platform.Guard, page, p.Log)
+	e.NoRoute(route.RequestID, route.ConsoleHeaders(""), func(c *gin.Context) { route.Fail(c, errNoPage, page, p.Log) })
+	return e, nil
+}
+
+func (p *Parts) boardEngine(watch gin.HandlerFunc) (*gin.Engine, error) {
+	e, err := p.engine(watch)
+	if err != nil {
+		return nil, err
+	}
+	e.GET(console.AssetPath, p.Assets.Serve)
+	at := resolve(p.Boards)
+	sitePage := p.Site.ErrorPage
+	public := e.Group("", at, route.PublicHeaders(p.FormTargets), route.Recover(sitePage, p.Log), route.CrossOrigin(sitePage, p.Log))
+	route.Mount(public, p.Site.Routes(), site.Guard, sitePage, p.Log)
+
+	// Pages of the employer's way to a listing look like the board; the desk is a console.
+	route.Mount(public.Group("", route.RequestID), p.Employer.PublicRoutes(), p.Employer.Guard, p.Employer.ErrorPage, p.Log)
+	desk := e.Group("", at, route.RequestID, route.ConsoleHeaders(p.FormTargets), route.Recover(p.Employer.ErrorPage, p.Log), route.CrossOrigin(p.Employer.ErrorPage, p.Log))
+	route.Mount(desk, p.Employer.DeskRoutes(), p.Employer.Guard, p.Employer.ErrorPage, p.Log)
+
+	adminPage := p.Admin.ErrorPage
+	adm := e.Group("", at, route.RequestID, route.ConsoleHeaders(p.FormTargets), route.Recover(adminPage, p.Log), route.CrossOrigin(adminPage, p.Log))
+	route.Mount(adm, p.Admin.Routes(), p.Admin.Guard, adminPage, p.Log)
+
+	p.API.Mount(e.Group("", at, route.RequestID))
+	e.NoRoute(at, route.RequestID, route.PublicHeaders(""), func(c *gin.Context) { route.Fail(c, errNoPage, sitePage, p.Log) })
+	return e, nil
+}
+
+// observe counts and times requests by route, and logs those that failed.
+func observe(reg *prometheus.Registry, log *slog.Logger) gin.HandlerFunc {
+	took := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "shingle_http_seconds", Help: "Time of an answer by route and status class.",
+		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5}}, []string{"route", "status"})
+	reg.MustRegister(took)
+	return route.Observe(func(c *gin.Context, d time.Duration) {
+		status := c.Writer.Status()
+		path := route.PathOf(c)
+		if path == "" {
+			path = "none"
+		}
+		took.WithLabelValues(path, classes[min(max(status/100, 1), 5)]).Observe(d.Seconds())
+		if status >= 500 {
+			board := ""
+			if t := tenant.From(c.Request.Context()); t != nil {
+				board = t.ID.String()
+			}
+			log.Warn("answered an error", "route", path, "status", status, "board", board, "request", tenant.RequestIDFrom(c.Request.Context()), "ms", d.Milliseconds())
+		}
+	})
+}
+
+var classes = [...]string{"", "1xx", "2xx", "3xx", "4xx", "5xx"}
