@@ -86,7 +86,7 @@ func (s *Service) applyPaid(ctx context.Context, tx bun.IDB, o *Order, f *facts)
 		// Paid in the moment it was given up: it counts, unless the listing is
 		// paid for by the order that took its place.
 		replaced, err := tenant.Exists(ctx, tx.NewSelect().Model((*Order)(nil)).
-			Where("o.listing_id = ? AND o.number > ? AND o.state IN (?)", o.ListingID, o.Number, bun.In([]OrderState{Processing, Paid})))
+			Where("o.listing_id = ? AND o.number > ? AND o.state IN (?)", o.ListingID, o.Number, bun.List([]OrderState{Processing, Paid})))
 		if err != nil {
 			return err
 		}

@@ -49,6 +49,8 @@ type Report struct {
 	Unknown []string `json:"unknown,omitempty"`
 	// Done is how many listings were made, after the import.
 	Done int `json:"done,omitempty"`
+	// Rules are what the file was read with, so that the run reads it alike.
+	Rules Rules `json:"rules"`
 }
 
 // CheckCSV reads a file of listings without writing anything: each line with

@@ -40,20 +40,38 @@ var blocks = []atom.Atom{atom.P, atom.Ul, atom.Ol, atom.Li, atom.H3, atom.H4, at
 const maxDepth = 60
 
 // Sanitise makes typed HTML safe and plain: one policy for all of the product.
-// It is idempotent.
+// It is idempotent: what does not settle within a few rounds is taken as text.
 func Sanitise(s string) string {
 	s = strings.ReplaceAll(strings.ToValidUTF8(s, ""), "\x00", "")
+	for range 4 {
+		out, ok := clean(s)
+		if !ok {
+			break
+		}
+		if out == s {
+			return out
+		}
+		s = out
+	}
+	return escaped(stripTags.ReplaceAllString(s, " "))
+}
+
+// clean puts the HTML in order; the policy comes last, for the promise rests on it.
+func clean(s string) (string, bool) {
 	if strings.TrimSpace(s) == "" {
+		return "", true
+	}
+	out, ok := normalise(s)
+	return strings.TrimSpace(policy().Sanitize(out)), ok
+}
+
+// escaped is one paragraph of plain text.
+func escaped(s string) string {
+	s = strings.Join(strings.Fields(html.UnescapeString(s)), " ")
+	if s == "" {
 		return ""
 	}
-	// Cleaning first keeps the parse below small and harmless; cleaning last is
-	// what the promise rests on.
-	if out, ok := normalise(s); ok {
-		s = out
-	} else {
-		s = "<p>" + html.EscapeString(stripTags.ReplaceAllString(s, " ")) + "</p>"
-	}
-	return strings.TrimSpace(policy().Sanitize(s))
+	return "<p>" + html.EscapeString(s) + "</p>"
 }
 
 var stripTags = regexp.MustCompile(`<[^>]*>?`)

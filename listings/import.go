@@ -49,6 +49,7 @@ func (s *Store) StartImport(ctx context.Context, tx bun.IDB, name, content strin
 	if err != nil {
 		return nil, err
 	}
+	rep.Rules = r
 	im := &Import{ID: tenant.NewRowID(), Kind: "listings", Name: tidy(name), Content: content, Report: *rep, State: "checked",
 		CreatedBy: tenant.ActorFrom(ctx).NullID(), CreatedAt: s.now()}
 	_, err = tx.NewInsert().Model(im).Exec(ctx)
@@ -86,7 +87,7 @@ func (s *Store) RunImport(ctx context.Context, tx bun.IDB, id uuid.UUID, days in
 
 // applyImport makes the listings, all or none, and ends the import. It checks
 // again: another import may have brought the same references meanwhile.
-func (s *Store) applyImport(ctx context.Context, tx bun.IDB, p importPayload, r Rules) error {
+func (s *Store) applyImport(ctx context.Context, tx bun.IDB, p importPayload) error {
 	im := new(Import)
 	if err := tenant.One(ctx, tx.NewSelect().Model(im).Where("i.id = ?", p.ImportID).For("UPDATE"), "import"); err != nil {
 		return err
@@ -94,10 +95,11 @@ func (s *Store) applyImport(ctx context.Context, tx bun.IDB, p importPayload, r 
 	if im.State == "done" {
 		return nil
 	}
-	rep, err := s.CheckCSV(ctx, tx, im.Content, r)
+	rep, err := s.CheckCSV(ctx, tx, im.Content, im.Report.Rules)
 	if err != nil {
 		return err
 	}
+	rep.Rules = im.Report.Rules
 	now := s.now()
 	ends := now.Add(time.Duration(p.Days) * 24 * time.Hour)
 	companies := map[string]uuid.UUID{}

@@ -26,7 +26,7 @@ func (s *Store) Submit(ctx context.Context, tx bun.IDB, id uuid.UUID) (*Listing,
 	switch l.State {
 	case InReview, Scheduled, Live, Paused:
 		return l, nil
-	case Removed, Filled:
+	case Removed, Filled, Rejected:
 		return nil, conflict(l, AwaitingPayment)
 	}
 	paid, err := s.paid(ctx, tx, l)

@@ -124,14 +124,17 @@ var countryNames = sync.OnceValue(func() map[string]string {
 	return names
 })
 
-// countryCodes are the ISO 3166-1 countries.
+// notCountries are reserved or former codes that Unicode's data still knows.
+const notCountries = "AC AN CP CQ CS DG EA EZ FQ IC NT PC SU TA UN YU"
+
+// countryCodes are the ISO 3166-1 countries, and Kosovo.
 var countryCodes = sync.OnceValue(func() []string {
 	var codes []string
 	for a := 'A'; a <= 'Z'; a++ {
 		for b := 'A'; b <= 'Z'; b++ {
 			code := string([]rune{a, b})
 			r, err := language.ParseRegion(code)
-			if err != nil || r.String() != code || r.Canonicalize() != r || !r.IsCountry() || a == 'X' && code != "XK" {
+			if err != nil || r.String() != code || r.Canonicalize() != r || !r.IsCountry() || a == 'X' && code != "XK" || strings.Contains(notCountries, code) {
 				continue
 			}
 			codes = append(codes, code)

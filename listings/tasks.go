@@ -194,14 +194,10 @@ func (w *Worker) runImport(ctx context.Context, t *tasks.Task) error {
 	if err := t.Decode(&p); err != nil {
 		return err
 	}
-	b := tenant.From(ctx)
-	if b == nil {
-		return fault.New(fault.Internal, "an import without a board")
-	}
 	return w.DB.Write(ctx, func(ctx context.Context, tx bun.IDB) error {
 		if err := t.Finish(ctx, tx); err != nil {
 			return err
 		}
-		return w.Store.applyImport(ctx, tx, p, Rules{Locale: b.Locale, Currency: b.Currency, Country: b.Country})
+		return w.Store.applyImport(ctx, tx, p)
 	})
 }

@@ -169,4 +169,3 @@ func orDash(s string) string {
 	}
 	return s
 }
-

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -22,8 +23,19 @@ func stripeCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			var secrets []string
 			for _, e := range made {
-				fmt.Fprintln(cmd.OutOrStdout(), e.String())
+				kind := "platform"
+				if e.Connect {
+					kind = "connected accounts"
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "%s\t%s\t%s\n", e.ID, kind, e.URL)
+				if e.Secret != "" {
+					secrets = append(secrets, e.Secret)
+				}
+			}
+			if len(secrets) > 0 {
+				fmt.Fprintf(cmd.OutOrStdout(), "\nShown once; set them together with those you have:\nSHINGLE_STRIPE_WEBHOOK_SECRET=%s\n", strings.Join(secrets, ","))
 			}
 			return nil
 		},

@@ -140,8 +140,12 @@ func (a *Admin) showCategories(c *gin.Context, about uuid.UUID, cause error) err
 	if err != nil {
 		return err
 	}
-	return a.render(c, statusOf(cause), "categories", a.t(c, "admin.nav.categories"), map[string]any{"Rows": rows, "About": about, "New": cause != nil && about == uuid.Nil,
-		"Name": c.PostForm("name"), "Errors": a.fieldErrors(c, cause), "CanWrite": a.may(c, "category", "write")})
+	data := map[string]any{"Rows": rows, "About": about, "Name": c.PostForm("name"), "Errors": a.fieldErrors(c, cause), "CanWrite": a.may(c, "category", "write"),
+		"New": false, "NewName": "", "NewErrors": map[string]string(nil)}
+	if cause != nil && about == uuid.Nil {
+		data["New"], data["NewName"], data["NewErrors"] = true, c.PostForm("name"), data["Errors"]
+	}
+	return a.render(c, statusOf(cause), "categories", a.t(c, "admin.nav.categories"), data)
 }
 
 // onCategory runs a change of categories; a refusal comes back to the page.

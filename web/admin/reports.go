@@ -98,4 +98,3 @@ func (a *Admin) dismissReport(c *gin.Context) error {
 	}
 	return a.back(c, "/admin/reports", "report.dismissed")
 }
-

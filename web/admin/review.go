@@ -304,4 +304,3 @@ func days(c *gin.Context) (int, error) {
 	}
 	return n, nil
 }
-

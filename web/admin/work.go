@@ -94,11 +94,5 @@ func (a *Admin) fieldErrors(c *gin.Context, err error) map[string]string {
 	if fault.Is(err, fault.Conflict) && len(fault.FieldsOf(err)) == 0 {
 		out["form"] = a.t(c, "work.conflict")
 	}
-	for name, text := range out {
-		// A message that only these pages know.
-		if own := a.shell.Text(a.locale(c), "work."+text); own != "work."+text {
-			out[name] = own
-		}
-	}
 	return out
 }

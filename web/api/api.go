@@ -90,7 +90,7 @@ func (a *API) Load() error {
 		a.Log = slog.New(slog.DiscardHandler)
 	}
 	a.operations = &operations{}
-	config := huma.Config{OpenAPI: describe(), Formats: map[string]huma.Format{"application/json": huma.DefaultJSONFormat},
+	config := huma.Config{OpenAPI: describe(), Formats: map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat},
 		DefaultFormat: "application/json", RejectUnknownQueryParameters: true, Transformers: []huma.Transformer{nameRequest}}
 	// A new property is no breaking change, so schemas do not forbid any.
 	config.AllowAdditionalPropertiesByDefault = true

@@ -81,6 +81,15 @@ func addExamples(doc *huma.OpenAPI) error {
 		}
 		op.Responses["200"].Content["application/json"].Example = plain
 		op.Responses["304"] = &huma.Response{}
+		// The types say it in the schema; most readers of OpenAPI look beside it.
+		for _, p := range op.Parameters {
+			if p.Example == nil && len(p.Schema.Examples) > 0 {
+				p.Example = p.Schema.Examples[0]
+			}
+		}
+		for _, h := range op.Responses["200"].Headers {
+			h.Description = h.Schema.Description
+		}
 		op.Parameters = append(op.Parameters, &huma.Param{Name: "If-None-Match", In: "header", Example: `W/"q8kT1x2b-3f"`,
 			Description: "The ETag of the answer you have. 304 when it still holds.", Schema: &huma.Schema{Type: "string"}})
 		for status, r := range op.Responses {

@@ -76,7 +76,8 @@ func (a *API) board(ctx context.Context, _ *struct{}) (*answer[Board], error) {
 	return reply(a, ctx, b), nil
 }
 
-type paging struct {
+// Paging is the parameters of every list.
+type Paging struct {
 	Page  int `query:"page" minimum:"1" maximum:"500" default:"1" doc:"Which page, from 1. A page after the last one is empty." example:"2"`
 	Limit int `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"How many a page holds at most, 1 to 100." example:"20"`
 
@@ -84,14 +85,14 @@ type paging struct {
 }
 
 // Resolve keeps the query for the links to other pages.
-func (p *paging) Resolve(ctx huma.Context) []error {
+func (p *Paging) Resolve(ctx huma.Context) []error {
 	u := ctx.URL()
 	p.url = u.Query()
 	return nil
 }
 
 // links are the addresses around this page, with the parameters as they came.
-func (p *paging) links(at func(string) string, path string, pages int) PageLinks {
+func (p *Paging) links(at func(string) string, path string, pages int) PageLinks {
 	to := func(n int) string {
 		v := url.Values{}
 		for name, values := range p.url {
@@ -128,7 +129,7 @@ type jobsInput struct {
 	SalaryMin int64     `query:"salary_min" minimum:"0" maximum:"1000000000" doc:"Least salary per year, in whole units of the board's currency: 60000 is $60,000. Salaries by the hour, day, week or month count as per year. Jobs that name no salary are left out." example:"60000"`
 	Since     time.Time `query:"since" doc:"Only jobs published after this moment, RFC 3339. For keeping a copy up to date." example:"2026-11-01T00:00:00Z"`
 	Sort      string    `query:"sort" enum:"best,recent,salary" default:"best" doc:"best: featured first, then by how well a job matches, then by date. recent: newest first, featured or not. salary: highest first." example:"recent"`
-	paging
+	Paging
 	Fields []string `query:"fields" enum:"id,url,title,company,category,type,type_text,workplace,workplace_text,seniority,seniority_text,places,place_text,applicant_countries,anywhere,salary,tags,featured,published_at,ends_at,updated_at,reference,apply,description_html,description_text" doc:"The fields of a job to answer, separated by commas; id is always among them. What is not named is left out, required or not. Without it: all but the descriptions." example:"[\"id\",\"title\",\"company\",\"place_text\",\"url\"]"`
 }
 
@@ -241,7 +242,7 @@ func (a *API) job(ctx context.Context, in *jobInput) (*answer[Job], error) {
 	return reply(a, ctx, j), nil
 }
 
-type companiesInput struct{ paging }
+type companiesInput struct{ Paging }
 
 func (a *API) companies(ctx context.Context, in *companiesInput) (*answer[CompanyList], error) {
 	t := tenant.From(ctx)

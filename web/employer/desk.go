@@ -109,7 +109,7 @@ func (e *Employer) listingPage(c *gin.Context, typedIn map[string]string, cause 
 	data := map[string]any{"L": l, "V": v, "Acts": acts[l.State], "Orders": orders, "Pending": pending, "Errors": e.shell.Explain(e.locale(c), cause),
 		"Categories": categoryOptions(cats), "Types": e.options(c, "type.", listings.EmploymentTypes()), "Workplaces": e.options(c, "workplace.", listings.Workplaces()),
 		"Seniorities": append([]console.Option{{Value: "", Label: "–"}}, e.options(c, "seniority.", listings.Seniorities())...),
-		"Periods": e.options(c, "period.", listings.Periods()), "Methods": e.options(c, "apply_method.", listings.ApplyMethods()), "Currencies": console.CurrencyOptions(),
+		"Periods":     e.options(c, "period.", listings.Periods()), "Methods": e.options(c, "apply_method.", listings.ApplyMethods()), "Currencies": console.CurrencyOptions(),
 		"Countries": countryOptions(t.Locale), "URL": e.Links.Board(t, l.Path()), "Public": l.State.Public(), "Editable": l.State != listings.Removed && l.State != listings.Filled,
 		"Moderated": t.Moderated}
 	if (l.State == listings.Draft || l.State == listings.AwaitingPayment) && !paid {

@@ -32,7 +32,7 @@ import (
 	"shingle/web/site"
 )
 
-//go:embed pages words
+//go:embed all:pages words
 var files embed.FS
 
 // Employer serves posting and the desk.

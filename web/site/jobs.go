@@ -26,8 +26,13 @@ func (s *Site) home(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	return s.homeIn(c, v)
+}
+
+// homeIn is the home in a look of the caller's.
+func (s *Site) homeIn(c *gin.Context, v *view) error {
 	var front *listings.Front
-	err = s.read(c, func(ctx context.Context, tx bun.IDB) (err error) {
+	err := s.read(c, func(ctx context.Context, tx bun.IDB) (err error) {
 		front, err = s.Listings.Front(ctx, tx, 20)
 		return err
 	})

@@ -141,8 +141,9 @@ func (s *Site) ErrorPage(c *gin.Context, status int, err error) {
 	}
 	text := ""
 	if status < 500 {
-		text = s.words.Text(console.Locale(v.T.Locale), fault.TextOf(err))
-		if status == http.StatusNotFound || status == http.StatusGone {
+		// Only what the catalogue knows is said: other texts are for the log.
+		text = s.words.Text(v.locale(), fault.TextOf(err))
+		if text == fault.TextOf(err) || status == http.StatusNotFound || status == http.StatusGone {
 			text = ""
 		}
 	}
