@@ -61,7 +61,7 @@ func TestEveryPageOfEveryPackInEveryState(t *testing.T) {
 				if strings.Contains(html, `"a</script>`) {
 					t.Errorf("%s: JSON-LD ends its own script", where)
 				}
-				if n := strings.Count(html, "<h1"); n != 1 && shot.Name != "listing-removed" {
+				if n := strings.Count(html, "<h1"); n != 1 {
 					t.Errorf("%s: %d h1 headings, want 1", where, n)
 				}
 				if !strings.Contains(html, `class="skip"`) || !strings.Contains(html, "<main") {

@@ -208,7 +208,7 @@ func (a *Admin) saveLook(c *gin.Context) error {
 			func(ctx context.Context, tx bun.IDB) error { return a.Looks.SaveDraft(ctx, tx, l) })
 	}
 	if refused(err) {
-		return a.showLook(c, statusOf(err), l, typed, a.fieldErrors(c, err))
+		return a.showLook(c, statusOf(err), l, typed, a.errors(c, err))
 	}
 	if err != nil {
 		return err

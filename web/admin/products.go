@@ -75,7 +75,7 @@ func (a *Admin) productForm(c *gin.Context, v url.Values, p *billing.Product) er
 	} else if p.Price, err = money.Parse(text, p.Currency, a.locale(c)); err != nil || p.Price < 0 {
 		p.Price, bad["price"] = 0, "product.price.form"
 	}
-	p.DurationDays, p.FeaturedDays = days(v.Get("duration_days")), days(v.Get("featured_days"))
+	p.DurationDays, p.FeaturedDays = wholeDays(v.Get("duration_days")), wholeDays(v.Get("featured_days"))
 	for name, text := range fault.FieldsOf(p.Validate()) {
 		if bad[name] == "" {
 			bad[name] = text
@@ -84,9 +84,9 @@ func (a *Admin) productForm(c *gin.Context, v url.Values, p *billing.Product) er
 	return fault.Invalids(bad)
 }
 
-// days reads a number of days; nothing is none, and what is no number is
+// wholeDays reads a number of days; nothing is none, and what is no number is
 // refused by the product's own check.
-func days(s string) int {
+func wholeDays(s string) int {
 	s = strings.TrimSpace(s)
 	if s == "" {
 		return 0
@@ -98,8 +98,13 @@ func days(s string) int {
 	return n
 }
 
-func productValues(p *billing.Product) url.Values {
-	v := url.Values{"name": {p.Name}, "description": {p.Description}, "currency": {p.Currency}, "price": {money.Plain(p.Price, p.Currency)},
+// productValues are a product as its form shows it, in the operator's language.
+func (a *Admin) productValues(c *gin.Context, p *billing.Product) url.Values {
+	price := money.Plain(p.Price, p.Currency)
+	if a.locale(c) == "de" {
+		price = strings.ReplaceAll(price, ".", ",")
+	}
+	v := url.Values{"name": {p.Name}, "description": {p.Description}, "currency": {p.Currency}, "price": {price},
 		"duration_days": {strconv.Itoa(p.DurationDays)}, "featured_days": {strconv.Itoa(p.FeaturedDays)}}
 	if p.Active {
 		v.Set("active", "1")
@@ -145,7 +150,7 @@ func withOption(options []console.Option, value string) []console.Option {
 
 func (a *Admin) newProduct(c *gin.Context) error {
 	p := &billing.Product{Currency: tenant.From(c.Request.Context()).Currency, DurationDays: 30, Active: true}
-	typed := productValues(p)
+	typed := a.productValues(c, p)
 	typed.Set("price", "")
 	return a.showProduct(c, http.StatusOK, uuid.Nil, p, typed, nil)
 }
@@ -193,7 +198,7 @@ func (a *Admin) product(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.showProduct(c, http.StatusOK, p.ID, p, productValues(p), nil)
+	return a.showProduct(c, http.StatusOK, p.ID, p, a.productValues(c, p), nil)
 }
 
 func (a *Admin) saveProduct(c *gin.Context) error {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -70,16 +71,14 @@ func addExamples(doc *huma.OpenAPI) error {
 		if !ok {
 			return fmt.Errorf("no example for %s", path)
 		}
-		// As parsed JSON, so that the YAML says the same.
-		raw, err := json.Marshal(example)
-		if err != nil {
+		// As written JSON, which keeps the order of the type.
+		var raw bytes.Buffer
+		enc := json.NewEncoder(&raw)
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(example); err != nil {
 			return err
 		}
-		var plain any
-		if err := json.Unmarshal(raw, &plain); err != nil {
-			return err
-		}
-		op.Responses["200"].Content["application/json"].Example = plain
+		op.Responses["200"].Content["application/json"].Example = json.RawMessage(raw.Bytes())
 		op.Responses["304"] = &huma.Response{}
 		// The types say it in the schema; most readers of OpenAPI look beside it.
 		for _, p := range op.Parameters {

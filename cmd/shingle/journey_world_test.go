@@ -1,0 +1,333 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"shingle/internal/demo"
+	"shingle/internal/mailbox"
+	"shingle/internal/testkit"
+)
+
+// devWorldT is `shingle dev` in this process, with the three demo boards, that
+// all journeys share. Each journey takes listings and addresses of its own.
+type devWorldT struct {
+	platform string // origin, such as http://platform.localhost:40123
+	port     string
+	box      *mailbox.Box
+	boards   []demo.Board
+	stop     context.CancelFunc
+	ended    chan error
+	parent   *lifelong
+	dir      string
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if err := endWorld(); err != nil {
+		fmt.Fprintln(os.Stderr, "the shared world ended badly:", err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
+
+// shared is the world once a journey asked for it.
+var shared struct {
+	once  sync.Once
+	world *devWorldT
+	err   error
+}
+
+// world starts the program at the first call; later ones get the same.
+func world(t *testing.T) *devWorldT {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("journeys take a browser")
+	}
+	shared.once.Do(func() { shared.world, shared.err = startWorld() })
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	return shared.world
+}
+
+// lifelong is a testing.TB that outlives any one test: what it cleans up waits
+// for endWorld.
+type lifelong struct {
+	testing.TB
+	mu       sync.Mutex
+	cleanups []func()
+}
+
+func (*lifelong) Helper()                        {}
+func (*lifelong) Context() context.Context       { return context.Background() }
+func (*lifelong) Fatal(args ...any)              { panic(errors.New(fmt.Sprint(args...))) }
+func (*lifelong) Fatalf(format string, a ...any) { panic(fmt.Errorf(format, a...)) }
+func (*lifelong) Errorf(format string, a ...any) { fmt.Fprintf(os.Stderr, format+"\n", a...) }
+func (l *lifelong) Cleanup(f func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cleanups = append(l.cleanups, f)
+}
+
+func startWorld() (w *devWorldT, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("starting the shared world: %v", p)
+		}
+	}()
+	w = &devWorldT{parent: new(lifelong), ended: make(chan error, 1)}
+	if w.boards, err = demo.Boards(); err != nil {
+		return nil, err
+	}
+	if w.dir, err = os.MkdirTemp("", "shingle-journey-"); err != nil {
+		return nil, err
+	}
+	w.parent.Cleanup(func() { _ = os.RemoveAll(w.dir) })
+	pg := testkit.Postgres(w.parent)
+	w.port = freePort()
+	for name, value := range map[string]string{
+		"SHINGLE_LISTEN": "127.0.0.1:" + w.port, "SHINGLE_OPS_LISTEN": "127.0.0.1:" + freePort(), "SHINGLE_DATA_DIR": w.dir,
+		"SHINGLE_DATABASE_URL": pg.App, "SHINGLE_PLATFORM_DATABASE_URL": pg.Platform, "SHINGLE_MIGRATE_DATABASE_URL": pg.Owner,
+		"SHINGLE_LISTEN_DATABASE_URL": "", "SHINGLE_REDIS_URL": "", "SHINGLE_TYPESENSE_URL": "", "SHINGLE_STRIPE_KEY": "",
+		"SHINGLE_SMTP_URL": "", "SHINGLE_PUBLIC_URL": "", "SHINGLE_BOARD_DOMAIN": "",
+	} {
+		if err := os.Setenv(name, value); err != nil {
+			return nil, err
+		}
+	}
+	w.platform = "http://platform.localhost:" + w.port
+	ctx, stop := context.WithCancel(context.Background())
+	w.stop = stop
+	ready := make(chan struct{})
+	go func() { w.ended <- runDev(ctx, &readyWhen{words: "Shingle is ready", ready: ready}) }()
+	select {
+	case <-ready:
+	case err := <-w.ended:
+		stop()
+		return nil, fmt.Errorf("the program ended while starting: %w", err)
+	case <-time.After(2 * time.Minute):
+		stop()
+		return nil, errors.New("the program did not get ready within two minutes")
+	}
+	w.box, err = mailbox.Open(filepath.Join(w.dir, "mail"), time.Now)
+	if err != nil {
+		return nil, err
+	}
+	res, err := http.Get("http://" + os.Getenv("SHINGLE_OPS_LISTEN") + "/readyz")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("/readyz says %s", res.Status)
+	}
+	return w, nil
+}
+
+func endWorld() error {
+	w := shared.world
+	if w == nil {
+		return nil
+	}
+	w.stop()
+	var err error
+	select {
+	case err = <-w.ended:
+	case <-time.After(40 * time.Second):
+		err = errors.New("it did not end")
+	}
+	for i := len(w.parent.cleanups) - 1; i >= 0; i-- {
+		w.parent.cleanups[i]()
+	}
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// readyWhen is a writer that closes ready when the words have been written.
+type readyWhen struct {
+	words string
+	ready chan struct{}
+	buf   bytes.Buffer
+	said  bool
+}
+
+func (r *readyWhen) Write(p []byte) (int, error) {
+	r.buf.Write(p)
+	if !r.said && strings.Contains(r.buf.String(), r.words) {
+		r.said = true
+		close(r.ready)
+	}
+	return len(p), nil
+}
+
+func freePort() string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = l.Close() }()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
+
+// board is a board's origin, such as http://orbit.localhost:40123.
+func (w *devWorldT) board(slug string) string { return "http://" + slug + ".localhost:" + w.port }
+
+// demo is what the board was filled with.
+func (w *devWorldT) demo(t *testing.T, slug string) *demo.Board {
+	t.Helper()
+	for i := range w.boards {
+		if w.boards[i].Slug == slug {
+			return &w.boards[i]
+		}
+	}
+	t.Fatalf("no demo board %q", slug)
+	return nil
+}
+
+// mail waits for the newest mail to that address whose subject holds the words.
+func (w *devWorldT) mail(t *testing.T, to, subjectContains string) mailbox.Message {
+	t.Helper()
+	var found mailbox.Message
+	testkit.Eventually(t, 30*time.Second, func() error {
+		list, err := w.box.List(200, "")
+		if err != nil {
+			return err
+		}
+		var seen []string
+		for _, m := range list {
+			if !strings.Contains(strings.ToLower(m.To), strings.ToLower(to)) {
+				continue
+			}
+			if strings.Contains(strings.ToLower(m.Subject), strings.ToLower(subjectContains)) {
+				full, err := w.box.Get(m.ID)
+				if err == nil {
+					found = *full
+				}
+				return err
+			}
+			seen = append(seen, m.Subject)
+		}
+		return fmt.Errorf("no mail to %s about %q; it got %q", to, subjectContains, seen)
+	})
+	return found
+}
+
+// link is the first address in the mail that holds part.
+func link(t *testing.T, m mailbox.Message, part string) string {
+	t.Helper()
+	for _, l := range m.Links {
+		if strings.Contains(l, part) {
+			return l
+		}
+	}
+	t.Fatalf("the mail %q has no link with %q, only %q", m.Subject, part, m.Links)
+	return ""
+}
+
+// browser is a browser of the test's own, with no cookie yet.
+func (w *devWorldT) browser(t *testing.T) context.Context {
+	t.Helper()
+	return testkit.Chromium(t)
+}
+
+// page keeps pictures of the page on show, wide and narrow, and has axe check both.
+func (w *devWorldT) page(t *testing.T, ctx context.Context, name string) { //nolint:revive // t first, as in testkit
+	t.Helper()
+	for _, width := range []int{1280, 390} {
+		testkit.Screenshot(t, ctx, name, width)
+		do(t, ctx, chromedp.EmulateViewport(int64(width), 900))
+		wide, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`document.documentElement.scrollWidth > innerWidth + 1`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if wide {
+			t.Errorf("%s scrolls sideways at %d pixels", name, width)
+		}
+		testkit.Axe(t, ctx)
+	}
+	do(t, ctx, chromedp.ResetViewport())
+}
+
+// do runs browser steps, or fails the test where they were asked for.
+func do(t *testing.T, ctx context.Context, steps ...chromedp.Action[chromedp.Void]) { //nolint:revive // t first, as in testkit
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
+		t.Fatalf("%v, at %s", err, where(ctx))
+	}
+}
+
+// visit loads an address and wants that status.
+func visit(t *testing.T, ctx context.Context, url string, status int) { //nolint:revive // t first, as in testkit
+	t.Helper()
+	goes(t, ctx, status, chromedp.Navigate(url))
+}
+
+// press clicks what leads to another page and wants that page's status.
+func press(t *testing.T, ctx context.Context, sel string, status int) { //nolint:revive // t first, as in testkit
+	t.Helper()
+	goes(t, ctx, status, chromedp.Click(sel))
+}
+
+func goes(t *testing.T, ctx context.Context, status int, step chromedp.Action[chromedp.Void]) { //nolint:revive // t first, as in testkit
+	t.Helper()
+	soon, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	res, err := chromedp.RunResponse(soon, step)
+	if err != nil {
+		t.Fatalf("%v, at %s", err, where(ctx))
+	}
+	if res == nil {
+		t.Fatalf("no page came, at %s", where(ctx))
+	}
+	if int(res.Status) != status {
+		t.Fatalf("%s answers %d, want %d:\n%s", res.URL, res.Status, status, body(t, ctx))
+	}
+}
+
+// says fails unless the page on show holds the words.
+func says(t *testing.T, ctx context.Context, words ...string) { //nolint:revive // t first, as in testkit
+	t.Helper()
+	text := body(t, ctx)
+	for _, word := range words {
+		if !strings.Contains(strings.ToLower(text), strings.ToLower(word)) {
+			t.Fatalf("%s does not say %q:\n%s", where(ctx), word, text)
+		}
+	}
+}
+
+// body is the page's visible text.
+func body(t *testing.T, ctx context.Context) string { //nolint:revive // t first, as in testkit
+	t.Helper()
+	text, err := chromedp.Run(ctx, chromedp.Evaluate[string]("document.body ? document.body.innerText : ''"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// where is the address on show.
+func where(ctx context.Context) string {
+	at, err := chromedp.Run(ctx, chromedp.Location())
+	if err != nil {
+		return "an unknown address"
+	}
+	return at
+}

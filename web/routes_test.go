@@ -1,0 +1,350 @@
+package web_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/uptrace/bun"
+	"gocloud.dev/blob/memblob"
+
+	"shingle/accounts"
+	"shingle/authz"
+	"shingle/billing"
+	"shingle/candidates"
+	"shingle/internal/links"
+	"shingle/internal/testkit"
+	"shingle/listings"
+	"shingle/search"
+	"shingle/search/postgres"
+	"shingle/tenant"
+	"shingle/themes"
+	"shingle/themes/looks"
+	"shingle/web"
+	"shingle/web/admin"
+	"shingle/web/api"
+	"shingle/web/console"
+	"shingle/web/employer"
+	"shingle/web/hooks"
+	"shingle/web/platform"
+	"shingle/web/route"
+	"shingle/web/site"
+	"shingle/web/staff"
+)
+
+func TestMain(m *testing.M) { testkit.Main(m) }
+
+const platformHost = "platform.localhost"
+
+// house is the whole of web over a database of the test's own. Nothing answers
+// for Stripe: what a permitted request then gets is not this test's matter.
+type house struct {
+	*testkit.World
+	parts     web.Parts
+	handler   http.Handler
+	links     links.Links
+	operators *accounts.Operators
+}
+
+func newHouse(t *testing.T) *house {
+	t.Helper()
+	gin.SetMode(gin.ReleaseMode)
+	w := testkit.NewWorld(t)
+	log := slog.New(slog.DiscardHandler)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	h := &house{World: w}
+	var err error
+	h.links, err = links.New("http://localhost:8080", platformHost, "localhost")
+	must(err)
+	files := memblob.OpenBucket(nil)
+	t.Cleanup(func() { _ = files.Close() })
+	packs, err := themes.Load()
+	must(err)
+	cache, err := themes.NewCache(1<<20, time.Now)
+	must(err)
+	t.Cleanup(cache.Close)
+	assets, err := console.LoadAssets()
+	must(err)
+	limits := accounts.NewLimiter(nil, time.Now)
+	h.operators, err = accounts.NewOperators(w.Platform, limits, h.links, time.Now)
+	must(err)
+	people := accounts.NewPeople(w.DB, limits, h.links, time.Now)
+	gate, err := authz.NewGate(w.Platform)
+	must(err)
+	store := listings.NewStore(h.links)
+	found := search.NewService(search.Options{DB: w.DB, Platform: w.Platform, Local: postgres.New(w.DB), Log: log})
+	money := billing.New(billing.Options{DB: w.DB, Platform: w.Platform, Listings: store, Links: h.links,
+		Stripe: billing.NewStripe("sk_test_none", "http://127.0.0.1:1", log), Secrets: []string{"whsec_none"}, Now: time.Now, Log: log})
+	key := make([]byte, 32)
+	applied := &candidates.Service{DB: w.DB, Platform: w.Platform, Listings: store, Files: files, Links: h.links, Key: key, Now: time.Now}
+	look := &looks.Store{DB: w.DB, Packs: packs, Default: themes.Look{Pack: "harbor"}}
+	launcher := &platform.Launcher{Platform: w.Platform, Operators: h.operators, Notifier: w.Notifier, Links: h.links}
+	pages := &site.Site{DB: w.DB, Links: h.links, Listings: store, Search: found, Candidates: applied, Packs: packs, Looks: look,
+		Cache: cache, Files: files, Limits: limits, Now: time.Now}
+	h.parts = web.Parts{Boards: w.Boards, Site: pages, Assets: assets, Log: log, Registry: prometheus.NewRegistry(), PlatformHosts: []string{platformHost},
+		Employer: &employer.Employer{DB: w.DB, Links: h.links, Site: pages, Listings: store, Billing: money, Candidates: applied, People: people, Limits: limits, Key: key, Now: time.Now},
+		Admin: &admin.Admin{DB: w.DB, Platform: w.Platform, Boards: w.Boards, Notifier: w.Notifier, Links: h.links, Site: pages, Listings: store, Billing: money,
+			Candidates: applied, Operators: h.operators, Gate: gate, Packs: packs, Looks: look, Files: files, Now: time.Now},
+		Platform: &platform.Platform{Platform: w.Platform, Operators: h.operators, Gate: gate, Links: h.links, Launcher: launcher},
+		API:      &api.API{DB: w.DB, Links: h.links, Listings: store, Search: found, Site: pages, Now: time.Now},
+		Hooks:    &hooks.Hooks{Inbox: money},
+	}
+	h.parts.Staff = &staff.Staff{Platform: w.Platform, Boards: w.Boards, Notifier: w.Notifier, Links: h.links, Launch: launcher.Launch, Allowed: h.parts.Platform.Allowed}
+	must(pages.Load())
+	must(h.parts.API.Load())
+	must(h.parts.Employer.Load(assets))
+	must(h.parts.Admin.Load(assets))
+	must(h.parts.Platform.Load(assets))
+	must(h.parts.Staff.Load(assets))
+	h.handler, err = web.New(h.parts)
+	must(err)
+	return h
+}
+
+// signedIn makes an operator with a role (or none) in a domain and signs them
+// in on the platform's host.
+func (h *house) signedIn(t *testing.T, domain tenant.ID, role string) (token string) {
+	t.Helper()
+	email := role + "-" + uuid.NewString()[:8] + "@people.example"
+	const password = "a long enough phrase"
+	var id uuid.UUID
+	err := h.Platform.Write(t.Context(), func(ctx context.Context, tx bun.IDB) error {
+		o, err := h.operators.FindOrCreate(ctx, tx, email, role, "en")
+		if err != nil {
+			return err
+		}
+		id = o.ID
+		if role == "" {
+			return nil
+		}
+		return authz.Grant(ctx, tx, domain, o.ID, role)
+	})
+	if err == nil {
+		err = h.operators.SetPassword(t.Context(), id, password)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := h.operators.SignInWithPassword(t.Context(), email, password, accounts.Client{Address: "192.0.2.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return in.Token
+}
+
+// handedOver turns a session on the platform's host into one on a board.
+func (h *house) handedOver(t *testing.T, token string, board *tenant.Tenant) string {
+	t.Helper()
+	s, err := h.operators.SessionByToken(t.Context(), token, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	over, err := h.operators.HandOver(t.Context(), s, board.ID, "/admin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := h.operators.Exchange(t.Context(), board.ID, over.Host, over.Code, accounts.Client{Address: "192.0.2.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return in.Token
+}
+
+// call asks for a route as a session, as somebody's browser would.
+func (h *house) call(t *testing.T, host, method, path, token string) *http.Response {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), method, "http://"+host+":8080"+path, http.NoBody)
+	r.Header.Set("Accept", "text/html")
+	if method == http.MethodPost {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	if token != "" {
+		r.AddCookie(&http.Cookie{Name: accounts.CookieName(accounts.OperatorCookie, accounts.Secured("http", host)), Value: token})
+	}
+	rec := httptest.NewRecorder()
+	h.handler.ServeHTTP(rec, r)
+	return rec.Result()
+}
+
+var placeholder = regexp.MustCompile(`[:*][a-z_]+`)
+
+// address fills a pattern in with ids that nothing has.
+func address(pattern string) string {
+	return placeholder.ReplaceAllStringFunc(pattern, func(string) string { return uuid.NewString() })
+}
+
+// somebody is a session that walks a table.
+type somebody struct {
+	name, token string
+	// may is what the session's operator holds in the table's domain.
+	may authz.Set
+	// known is false where the session counts for nothing.
+	known bool
+}
+
+// walk calls every route as everybody and holds the answer against what they may.
+func (h *house) walk(t *testing.T, host string, table []route.Route, all []somebody, refused func(r route.Route, res *http.Response) bool) {
+	for _, r := range table {
+		if r.Path == "/admin/enter" || r.Path == "/admin/sign-out" { // have tests of their own
+			continue
+		}
+		for _, s := range all {
+			t.Run(r.Method+" "+r.Path+" as "+s.name, func(t *testing.T) {
+				res := h.call(t, host, r.Method, address(r.Path), s.token)
+				defer func() { _ = res.Body.Close() }()
+				if res.StatusCode == http.StatusInternalServerError {
+					body, _ := io.ReadAll(res.Body)
+					t.Errorf("answers 500: %.400s", body)
+				}
+				switch {
+				case !s.known:
+					if !refused(r, res) {
+						t.Errorf("got %d to %q, want the way to sign in", res.StatusCode, res.Header.Get("Location"))
+					}
+				case s.may.Has(r.Can):
+					if res.StatusCode == http.StatusForbidden || refused(r, res) {
+						t.Errorf("got %d to %q, but the role has %s", res.StatusCode, res.Header.Get("Location"), r.Can)
+					}
+				case res.StatusCode != http.StatusForbidden:
+					t.Errorf("got %d, want 403: the role lacks %s", res.StatusCode, r.Can)
+				}
+			})
+		}
+	}
+}
+
+func TestEveryAdminRouteForEveryRole(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	board, rival := h.Board(t, "orbit"), h.Board(t, "rival")
+	var all []somebody
+	for _, role := range authz.BuiltinRoles(board.ID) {
+		may, ok := authz.BuiltinSet(board.ID, role)
+		if !ok {
+			t.Fatalf("no role %s", role)
+		}
+		all = append(all, somebody{name: role, token: h.handedOver(t, h.signedIn(t, board.ID, role), board), may: may, known: true})
+	}
+	owner := h.signedIn(t, rival.ID, authz.Owner)
+	super := h.signedIn(t, tenant.Nil, authz.Superadmin)
+	all = append(all,
+		somebody{name: "nobody"},
+		somebody{name: "a made-up session", token: strings.Repeat("x", 43)},
+		// Handed over with nothing granted here: a session without a permission.
+		somebody{name: "a rival board's owner", token: h.handedOver(t, owner, board), known: true},
+		somebody{name: "platform staff", token: h.handedOver(t, super, board), known: true},
+		// Sessions of other hosts do not count on this one.
+		somebody{name: "a rival board's session", token: h.handedOver(t, owner, rival)},
+		somebody{name: "the platform's session", token: super},
+	)
+	h.walk(t, board.PlatformHost, h.parts.Admin.Routes(), all, func(_ route.Route, res *http.Response) bool {
+		return res.StatusCode == http.StatusSeeOther && strings.HasPrefix(res.Header.Get("Location"), h.links.Platform("/go?"))
+	})
+}
+
+func TestEveryStaffRouteForEveryRole(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	board := h.Board(t, "orbit")
+	var all []somebody
+	for _, role := range authz.BuiltinRoles(tenant.Nil) {
+		may, ok := authz.BuiltinSet(tenant.Nil, role)
+		if !ok {
+			t.Fatalf("no role %s", role)
+		}
+		all = append(all, somebody{name: role, token: h.signedIn(t, tenant.Nil, role), may: may, known: true})
+	}
+	owner := h.signedIn(t, board.ID, authz.Owner)
+	all = append(all,
+		somebody{name: "nobody"},
+		somebody{name: "an operator without a role", token: h.signedIn(t, tenant.Nil, ""), known: true},
+		somebody{name: "a board's owner", token: owner, known: true},
+		somebody{name: "a board's session", token: h.handedOver(t, owner, board)},
+	)
+	h.walk(t, platformHost, h.parts.Staff.Routes(), all, func(r route.Route, res *http.Response) bool {
+		if r.Method == route.GET {
+			return res.StatusCode == http.StatusSeeOther && strings.HasPrefix(res.Header.Get("Location"), "/sign-in?")
+		}
+		return res.StatusCode == http.StatusUnauthorized
+	})
+}
+
+// TestConsolesAreOpenNowhere: but for the hand-over's way in, no console route
+// is for everybody, and only signing out is for whoever is signed in.
+func TestConsolesAreOpenNowhere(t *testing.T) {
+	t.Parallel()
+	for _, r := range append((&admin.Admin{}).Routes(), (&staff.Staff{}).Routes()...) {
+		if _, ok := r.Can.Entry(); ok {
+			continue
+		}
+		if r.Path != "/admin/enter" && (r.Path != "/admin/sign-out" || r.Can != authz.SignedIn) {
+			t.Errorf("%s %s is for %s", r.Method, r.Path, r.Can)
+		}
+	}
+}
+
+func TestARouteWithoutAPermissionPanics(t *testing.T) {
+	t.Parallel()
+	defer func() {
+		if recover() == nil {
+			t.Error("got no panic")
+		}
+	}()
+	route.Mount(gin.New(), []route.Route{{Method: route.GET, Path: "/open"}}, nil, nil, slog.New(slog.DiscardHandler))
+}
+
+// TestSigningOutNeedsASession: the one route for whoever is signed in.
+func TestSigningOutNeedsASession(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	board := h.Board(t, "orbit")
+	token := h.handedOver(t, h.signedIn(t, board.ID, authz.Viewer), board)
+	if res := h.call(t, board.PlatformHost, route.GET, "/admin", token); res.StatusCode != http.StatusOK {
+		t.Fatalf("got %d before, want 200", res.StatusCode)
+	}
+	if res := h.call(t, board.PlatformHost, route.POST, "/admin/sign-out", token); res.Header.Get("Location") != h.links.Platform("/sign-in") {
+		t.Errorf("got %d to %q", res.StatusCode, res.Header.Get("Location"))
+	}
+	if res := h.call(t, board.PlatformHost, route.GET, "/admin", token); res.StatusCode != http.StatusSeeOther {
+		t.Errorf("got %d after, want the way to sign in", res.StatusCode)
+	}
+}
+
+// TestAGrantEndsWithTheNextRequest: a session carries the version of its roles.
+func TestAGrantEndsWithTheNextRequest(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	board := h.Board(t, "orbit")
+	h.signedIn(t, board.ID, authz.Owner) // a board keeps its last owner
+	token := h.handedOver(t, h.signedIn(t, board.ID, authz.Admin), board)
+	if res := h.call(t, board.PlatformHost, route.GET, "/admin/settings", token); res.StatusCode != http.StatusOK {
+		t.Fatalf("got %d with the grant, want 200", res.StatusCode)
+	}
+	s, err := h.operators.SessionByToken(t.Context(), token, &board.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = h.Platform.Write(t.Context(), func(ctx context.Context, tx bun.IDB) error {
+		return authz.Revoke(ctx, tx, board.ID, s.Operator.ID, authz.Admin)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res := h.call(t, board.PlatformHost, route.GET, "/admin/settings", token); res.StatusCode != http.StatusForbidden {
+		t.Errorf("got %d after, want 403", res.StatusCode)
+	}
+}
