@@ -103,6 +103,10 @@ func (s *Service) Apply(ctx context.Context, listing uuid.UUID, f Form) (*Applic
 	token, hash := newToken()
 	a.WithdrawHash = hash
 	err = s.DB.Write(ctx, func(ctx context.Context, tx bun.IDB) error {
+		// Two posts of one form at the same moment: the second waits, then meets the first.
+		if _, err := tx.NewRaw(`SELECT pg_advisory_xact_lock(hashtextextended(?, 0))`, listing.String()+" "+f.Email).Exec(ctx); err != nil {
+			return err
+		}
 		if err := s.mayApply(ctx, tx, listing, f.Email); err != nil {
 			return err
 		}
@@ -210,6 +214,12 @@ func (s *Service) Withdraw(ctx context.Context, tx bun.IDB, token string) (*Appl
 		return nil, fault.Wrap(err, fault.Gone, "withdraw.gone")
 	}
 	if _, err := tx.NewDelete().Model((*Reply)(nil)).Where("r.application_id = ?", a.ID).Exec(ctx); err != nil {
+		return nil, err
+	}
+	// The mail log forgets the address too; what the mails said went when they were sent.
+	_, err = tx.NewRaw(`UPDATE mails SET recipient = '', payload = '{}' WHERE tenant_id = ? AND key = ? AND kind = 'application-sent' AND state <> 'queued'`,
+		tenant.From(ctx).ID, a.ID.String()).Exec(ctx)
+	if err != nil {
 		return nil, err
 	}
 	if a.CVKey != "" {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"sort"
 	"strings"
 	"text/template"
 
@@ -108,3 +109,19 @@ func (c *Catalogue) fill(kind, locale string, data Data) (*filled, error) {
 
 // oneLine keeps a header a single line, whatever the data held.
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// Kinds lists the kinds that have words.
+func Kinds() ([]string, error) {
+	c, err := LoadCatalogue()
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for name := range c.kinds {
+		if kind, ok := strings.CutSuffix(name, ".en"); ok && kind != "mail-footer" {
+			out = append(out, kind)
+		}
+	}
+	sort.Strings(out)
+	return out, nil
+}

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/uptrace/bun"
+	"go.uber.org/goleak"
 	"gocloud.dev/blob/memblob"
 
 	"shingle/accounts"
@@ -41,7 +42,10 @@ import (
 	"shingle/web/staff"
 )
 
-func TestMain(m *testing.M) { testkit.Main(m) }
+func TestMain(m *testing.M) {
+	// The gate's and the parts' caches end with the process.
+	testkit.Main(m, goleak.IgnoreAnyFunction("github.com/maypok86/otter/v2.periodicCleanUp[...]"))
+}
 
 const platformHost = "platform.localhost"
 
@@ -55,7 +59,7 @@ type house struct {
 	operators *accounts.Operators
 }
 
-func newHouse(t *testing.T) *house {
+func newHouse(t testing.TB) *house {
 	t.Helper()
 	gin.SetMode(gin.ReleaseMode)
 	w := testkit.NewWorld(t)

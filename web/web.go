@@ -41,6 +41,9 @@ type Parts struct {
 	PlatformHosts []string
 	// FormTargets are where a form may lead besides its own host: Stripe's pages.
 	FormTargets string
+	// BoardTargets are the boards' platform addresses, where the sign-in's form
+	// ends: it hands an operator over to a board's console.
+	BoardTargets string
 	// TrustedProxies may say X-Forwarded-For.
 	TrustedProxies []string
 }
@@ -90,7 +93,7 @@ func (p *Parts) platformEngine(watch gin.HandlerFunc) (*gin.Engine, error) {
 	// Stripe's servers send no Origin and need no session.
 	route.Mount(e.Group("", route.RequestID), p.Hooks.Routes(), p.Hooks.Guard, page, p.Log)
 	e.GET(console.AssetPath, p.Assets.Serve)
-	g := e.Group("", route.RequestID, route.ConsoleHeaders(p.FormTargets), route.Recover(page, p.Log), route.CrossOrigin(page, p.Log))
+	g := e.Group("", route.RequestID, route.ConsoleHeaders(p.FormTargets+" "+p.BoardTargets), route.Recover(page, p.Log), route.CrossOrigin(page, p.Log))
 	route.Mount(g, p.Platform.Routes(), p.Platform.Guard, page, p.Log)
 	route.Mount(g, p.Staff.Routes(), p.Platform.Guard, page, p.Log)
 	e.NoRoute(route.RequestID, route.ConsoleHeaders(""), func(c *gin.Context) { route.Fail(c, errNoPage, page, p.Log) })

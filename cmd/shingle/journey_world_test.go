@@ -283,7 +283,7 @@ func visit(t *testing.T, ctx context.Context, url string, status int) { //nolint
 // press clicks what leads to another page and wants that page's status.
 func press(t *testing.T, ctx context.Context, sel string, status int) { //nolint:revive // t first, as in testkit
 	t.Helper()
-	goes(t, ctx, status, chromedp.Click(sel))
+	goes(t, ctx, status, chromedp.Click(chromedp.CSS(sel)))
 }
 
 func goes(t *testing.T, ctx context.Context, status int, step chromedp.Action[chromedp.Void]) { //nolint:revive // t first, as in testkit
@@ -330,4 +330,67 @@ func where(ctx context.Context) string {
 		return "an unknown address"
 	}
 	return at
+}
+
+// typeIn empties the named field and types the text into it.
+func typeIn(t *testing.T, ctx context.Context, name, text string) { //nolint:revive // t first, as in testkit
+	t.Helper()
+	sel := chromedp.CSS(`main [name="` + name + `"]`)
+	do(t, ctx, chromedp.Clear(sel), chromedp.SendKeys(sel, text))
+}
+
+// choose picks a value of the named select, radio buttons or tick box.
+func choose(t *testing.T, ctx context.Context, name, value string) { //nolint:revive // t first, as in testkit
+	t.Helper()
+	script := fmt.Sprintf(`(() => {
+		const all = [...document.querySelectorAll('main [name=%q]')];
+		const radio = all.find(e => e.value === %q && (e.type === "radio" || e.type === "checkbox"));
+		if (radio) { if (!radio.checked) radio.click(); return radio.checked; }
+		const select = all.find(e => e.tagName === "SELECT");
+		if (!select) return false;
+		select.value = %q;
+		select.dispatchEvent(new Event("change", {bubbles: true}));
+		return select.value === %q;
+	})()`, name, value, value, value)
+	ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool](script))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !ok {
+		t.Fatalf("%s offers no %q as %s", where(ctx), value, name)
+	}
+}
+
+// valueOf is what the named field holds.
+func valueOf(t *testing.T, ctx context.Context, name string) string { //nolint:revive // t first, as in testkit
+	t.Helper()
+	v, err := chromedp.Run(ctx, chromedp.Value(chromedp.CSS(`main [name="`+name+`"]`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// attach gives the named file field a file of that name and content.
+func attach(t *testing.T, ctx context.Context, field, name string, content []byte) { //nolint:revive // t first, as in testkit
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	do(t, ctx, chromedp.SetUploadFiles(chromedp.CSS(`main [name="`+field+`"]`), []string{path}))
+}
+
+// send presses the first button of the page's own form with that address.
+func send(t *testing.T, ctx context.Context, action string, status int) { //nolint:revive // t first, as in testkit
+	t.Helper()
+	press(t, ctx, `main form[action="`+action+`"] button:not([type="button"])`, status)
+}
+
+// signInByMail follows the newest sign-in mail to that address and presses its button.
+func (w *devWorldT) signInByMail(t *testing.T, ctx context.Context, to string) { //nolint:revive // t first, as in testkit
+	t.Helper()
+	m := w.mail(t, to, "sign in")
+	visit(t, ctx, link(t, m, "token="), http.StatusOK)
+	press(t, ctx, `main form button`, http.StatusOK)
 }

@@ -317,7 +317,7 @@ func (a *Admin) showListing(c *gin.Context, cause error) error {
 		"Applications": applications[id], "Fresh": fresh[id], "URL": a.Links.Board(t, l.Path()), "Public": l.State.Public(), "Pending": pending,
 		"Errors": a.fieldErrors(c, cause), "Days": c.DefaultPostForm("days", "30"), "Note": c.PostForm("note"),
 		"CanWrite": a.may(c, "listing", "write"), "CanDelete": a.may(c, "listing", "delete"), "CanModerate": a.may(c, "listing", "moderate"), "CanOrders": a.may(c, "order", "read"),
-		"CanReject": listings.MayMove(l.State, listings.Rejected) && l.State != listings.InReview && l.State != listings.Removed && l.State != listings.Draft,
+		"CanReject": listings.MayMove(l.State, listings.Rejected) && l.State != listings.InReview && l.State != listings.Removed && l.State != listings.Draft && l.PersonID != nil,
 		"Pay":       a.Site.Writer(t).Pay(l.SalaryMin, l.SalaryMax, l.SalaryCurrency, l.SalaryPeriod), "Locale": a.locale(c), "Places": placesText(l, a.locale(c))}
 	p := a.page(c, l.Title)
 	p.Crumbs = []console.Link{{Label: a.t(c, "admin.nav.listings"), URL: "/admin/listings"}}

@@ -136,7 +136,7 @@ func (a *Admin) showLegalPage(c *gin.Context, status int, isNew bool, p looks.Pa
 		title = a.t(c, "page.new")
 	}
 	return a.renderUnder(c, status, "legal_page", title, console.Link{Label: a.t(c, "admin.nav.pages"), URL: "/admin/pages"}, map[string]any{
-		"P": p, "New": isNew, "Errors": errs, "CanWrite": a.may(c, "page", "write"), "URL": a.Links.Board(t, p.Path()), "Safe": listings.Sanitise(p.Body)})
+		"P": &p, "New": isNew, "Errors": errs, "CanWrite": a.may(c, "page", "write"), "URL": a.Links.Board(t, p.Path()), "Safe": listings.Sanitise(p.Body)})
 }
 
 func (a *Admin) newPage(c *gin.Context) error {

@@ -335,6 +335,10 @@ func (e *Employer) checkout(c *gin.Context, l *listings.Listing, action, success
 			if err != nil {
 				return err
 			}
+			// Handed in first: what a free product fulfils at once must be waiting for it.
+			if _, err := e.Listings.Submit(ctx, tx, l.ID); err != nil {
+				return err
+			}
 			order, err = e.Billing.PlaceOrder(ctx, tx, billing.NewOrder{ListingID: l.ID, ProductID: product, PersonID: l.PersonID, Email: person.Email,
 				TermsVersion: version, TermsAddress: c.ClientIP()})
 			return err

@@ -35,7 +35,7 @@ func (s *Site) cached(h route.Handler) route.Handler {
 		}
 		// Stale pages are for when Postgres is away: better than none.
 		e, _, err := s.Cache.Fill(c.Request.Context(), key, t.Midnight(s.Now()), func(ctx context.Context) (themes.Page, error) {
-			return record(c, ctx, h)
+			return s.record(c, ctx, h)
 		})
 		if err != nil {
 			return err
@@ -47,9 +47,9 @@ func (s *Site) cached(h route.Handler) route.Handler {
 
 // record runs the handler against a buffer. Its request is the shared work of
 // all who wait, so it must not end with the first one's connection.
-func record(c *gin.Context, ctx context.Context, h route.Handler) (themes.Page, error) {
+func (s *Site) record(c *gin.Context, ctx context.Context, h route.Handler) (themes.Page, error) {
 	w := &recorder{head: http.Header{}, status: http.StatusOK}
-	copied, _ := gin.CreateTestContext(w)
+	copied := gin.CreateTestContextOnly(w, s.detached)
 	copied.Request = c.Request.Clone(tenant.With(ctx, tenant.From(c.Request.Context())))
 	copied.Params = c.Params
 	if err := h(copied); err != nil {

@@ -50,6 +50,8 @@ type Site struct {
 	CacheOn bool
 
 	words *console.Words
+	// detached is what pages are made on that no request waits for alone.
+	detached *gin.Engine
 }
 
 // WordFiles is the catalogue, for tests.
@@ -57,6 +59,7 @@ func WordFiles() fs.FS { return wordFiles }
 
 // Load reads the words.
 func (s *Site) Load() (err error) {
+	s.detached = gin.New()
 	s.words, err = console.LoadWords(wordFiles)
 	return err
 }

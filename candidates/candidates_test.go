@@ -1,0 +1,366 @@
+package candidates_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+	"gocloud.dev/blob/memblob"
+
+	"shingle/accounts"
+	"shingle/candidates"
+	"shingle/internal/demo"
+	"shingle/internal/fault"
+	"shingle/internal/links"
+	"shingle/internal/testkit"
+	"shingle/listings"
+	"shingle/tasks"
+	"shingle/tenant"
+)
+
+func TestMain(m *testing.M) { testkit.Main(m) }
+
+// desk is a board with an employer and a live listing that takes applications.
+type desk struct {
+	*testkit.World
+	s       *candidates.Service
+	board   *tenant.Tenant
+	ctx     context.Context
+	person  uuid.UUID
+	listing uuid.UUID
+	clock   *testkit.Clock
+	cards   []listings.Card
+}
+
+func newDesk(t *testing.T) *desk {
+	t.Helper()
+	w := testkit.NewWorld(t)
+	d := &desk{World: w, board: w.Board(t, "acme"), clock: testkit.NewClock(time.Now().UTC().Truncate(time.Second))}
+	d.ctx = w.Ctx(t, d.board)
+	ln, err := links.New("http://localhost:8080", "platform.localhost", "localhost")
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := listings.NewStore(ln)
+	store.Now = d.clock.Now
+	bucket := memblob.OpenBucket(nil)
+	t.Cleanup(func() { _ = bucket.Close() })
+	d.s = &candidates.Service{DB: w.DB, Platform: w.Platform, Listings: store, Files: bucket, Links: ln, Key: []byte("0123456789abcdef0123456789abcdef"), Now: d.clock.Now,
+		Find: func(context.Context, url.Values, time.Time) ([]listings.Card, error) { return d.cards, nil }}
+	people := accounts.NewPeople(w.DB, accounts.NewLimiter(nil, d.clock.Now), ln, d.clock.Now)
+	d.write(t, d.ctx, func(ctx context.Context, tx bun.IDB) error {
+		p, err := people.FindOrCreate(ctx, tx, "boss@hirer.example", "Bo")
+		if err != nil {
+			return err
+		}
+		co, err := store.FindOrCreateCompany(ctx, tx, "Hirer", "", &p.ID)
+		if err != nil {
+			return err
+		}
+		rows := []listings.Listing{{CompanyID: co.ID, PersonID: &p.ID, Title: "Lock keeper", Description: "<p>Keep the lock.</p>", State: listings.Live, ApplyMethod: listings.ApplyBoard}}
+		if err := store.BulkInsert(ctx, tx, rows, false); err != nil {
+			return err
+		}
+		d.person, d.listing = p.ID, rows[0].ID
+		return nil
+	})
+	return d
+}
+
+func (d *desk) write(t *testing.T, ctx context.Context, fn tenant.Fn) {
+	t.Helper()
+	if err := d.DB.Write(ctx, fn); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func form() candidates.Form {
+	return candidates.Form{Name: "Ada Reed", Email: "Ada@Seeker.example", Note: "I like locks.", CVName: "Ada Reed.pdf", CV: demo.CV("Ada Reed", []string{"Ten years at the weir"}), Consent: true, ConsentText: "Hirer may read this."}
+}
+
+// token digs a link's token out of the queued mail of a kind.
+func (d *desk) token(t *testing.T, ctx context.Context, kind string) string {
+	t.Helper()
+	var link string
+	err := d.DB.Read(ctx, func(ctx context.Context, tx bun.IDB) error {
+		return tx.NewRaw(`SELECT payload->>'url' FROM mails WHERE kind = ? ORDER BY created_at DESC, id DESC LIMIT 1`, kind).Scan(ctx, &link)
+	})
+	if err != nil {
+		t.Fatalf("mail %s: %v", kind, err)
+	}
+	u, err := url.Parse(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Query().Get("token")
+}
+
+func TestApplyOpenWithdraw(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	a, err := d.s.Apply(d.ctx, d.listing, form())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Email != "ada@seeker.example" || a.ConsentText != "Hirer may read this." {
+		t.Errorf("stored %q, %q", a.Email, a.ConsentText)
+	}
+	if _, err := d.s.Apply(d.ctx, d.listing, form()); !fault.Is(err, fault.Conflict) {
+		t.Errorf("applying twice: %v, want conflict", err)
+	}
+
+	// The employer's link is bound to the listing and expires; it opens for the desk's owner alone.
+	token := d.token(t, d.ctx, "application-received")
+	_, r, err := d.s.CV(d.ctx, d.person, a.ID, token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, _ := io.ReadAll(r)
+	_ = r.Close()
+	if !bytes.HasPrefix(body, []byte("%PDF")) {
+		t.Error("the CV is not what was sent")
+	}
+	if _, _, err := d.s.CV(d.ctx, uuid.New(), a.ID, token); !fault.Is(err, fault.NotFound) {
+		t.Errorf("a stranger with the link: %v, want not found", err)
+	}
+	if _, _, err := d.s.CV(d.ctx, d.person, a.ID, token[:len(token)-2]+"AA"); !fault.Is(err, fault.NotFound) {
+		t.Errorf("a forged link: %v, want not found", err)
+	}
+	d.clock.Advance(8 * 24 * time.Hour)
+	if _, _, err := d.s.CV(d.ctx, d.person, a.ID, token); !fault.Is(err, fault.Gone) {
+		t.Errorf("an old link: %v, want gone", err)
+	}
+
+	// Withdrawing empties the row at once and erases the file by a task.
+	back := d.token(t, d.ctx, "application-sent")
+	d.write(t, d.ctx, func(ctx context.Context, tx bun.IDB) error { _, err := d.s.Withdraw(ctx, tx, back); return err })
+	if err := d.DB.Write(d.ctx, func(ctx context.Context, tx bun.IDB) error { _, err := d.s.Withdraw(ctx, tx, back); return err }); !fault.Is(err, fault.Gone) {
+		t.Errorf("withdrawing twice: %v, want gone", err)
+	}
+	var left string
+	var n int
+	err = d.DB.Read(d.ctx, func(ctx context.Context, tx bun.IDB) error {
+		if err := tx.NewRaw(`SELECT name || email || note || cv_name FROM applications WHERE id = ?`, a.ID).Scan(ctx, &left); err != nil {
+			return err
+		}
+		return tx.NewRaw(`SELECT count(*) FROM tasks WHERE kind = 'candidates.erase_cv'`).Scan(ctx, &n)
+	})
+	if err != nil || left != "" || n != 1 {
+		t.Errorf("left %q, %d erasing tasks: %v", left, n, err)
+	}
+	if _, _, err := d.s.CV(d.ctx, d.person, a.ID, ""); !fault.Is(err, fault.Gone) {
+		t.Errorf("the CV after the withdrawal: %v, want gone", err)
+	}
+}
+
+func TestApplyRefusesWithTheFieldsName(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	for name, c := range map[string]struct {
+		change func(*candidates.Form)
+		field  string
+	}{
+		"no name":            {func(f *candidates.Form) { f.Name = " " }, "name"},
+		"bad address":        {func(f *candidates.Form) { f.Email = "ada@nowhere" }, "email"},
+		"no consent":         {func(f *candidates.Form) { f.Consent = false }, "consent"},
+		"empty file":         {func(f *candidates.Form) { f.CV = nil }, "cv"},
+		"large file":         {func(f *candidates.Form) { f.CV = append(f.CV, make([]byte, candidates.MaxCV)...) }, "cv"},
+		"picture called pdf": {func(f *candidates.Form) { f.CV = []byte("\x89PNG\r\n\x1a\n0000") }, "cv"},
+		"program":            {func(f *candidates.Form) { f.CVName, f.CV = "cv.exe", []byte("MZ") }, "cv"},
+		"page called text":   {func(f *candidates.Form) { f.CVName, f.CV = "cv.txt", []byte("<html><script>1</script></html>") }, "cv"},
+		"endless note":       {func(f *candidates.Form) { f.Note = strings.Repeat("x", 5001) }, "note"},
+	} {
+		f := form()
+		c.change(&f)
+		_, err := d.s.Apply(d.ctx, d.listing, f)
+		if fault.FieldsOf(err)[c.field] == "" {
+			t.Errorf("%s: %v, want field %s", name, err, c.field)
+		}
+	}
+	ok := form()
+	ok.CVName, ok.CV = "über mich.txt", []byte("Ten years at the weir.\n")
+	if _, err := d.s.Apply(d.ctx, d.listing, ok); err != nil {
+		t.Errorf("a text file: %v", err)
+	}
+}
+
+func TestOnlyOneOfManyPostsLands(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	landed := 0
+	for range 8 {
+		wg.Go(func() {
+			if _, err := d.s.Apply(d.ctx, d.listing, form()); err == nil {
+				mu.Lock()
+				landed++
+				mu.Unlock()
+			} else if !fault.Is(err, fault.Conflict) {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if landed != 1 {
+		t.Errorf("%d applications landed", landed)
+	}
+}
+
+// TestRivalBoard tries everything from another board, with the true ids and
+// tokens in hand: not found, and the owner's rows untouched.
+func TestRivalBoard(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	a, err := d.s.Apply(d.ctx, d.listing, form())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.write(t, d.ctx, func(ctx context.Context, tx bun.IDB) error {
+		return d.s.AskAlert(ctx, tx, "r@seeker.example", "q=lock", "lock")
+	})
+	back, confirm := d.token(t, d.ctx, "application-sent"), d.token(t, d.ctx, "alert-confirm")
+	rival := d.Ctx(t, d.Board(t, "rival"))
+	for name, fn := range map[string]tenant.Fn{
+		"applicants": func(ctx context.Context, tx bun.IDB) error {
+			_, err := d.s.Applicants(ctx, tx, d.person, d.listing, "")
+			return err
+		},
+		"application": func(ctx context.Context, tx bun.IDB) error {
+			_, _, _, err := d.s.Application(ctx, tx, d.person, a.ID)
+			return err
+		},
+		"status":   func(ctx context.Context, tx bun.IDB) error { return d.s.SetStatus(ctx, tx, d.person, a.ID, "hired") },
+		"answer":   func(ctx context.Context, tx bun.IDB) error { return d.s.Answer(ctx, tx, d.person, a.ID, "hello") },
+		"withdraw": func(ctx context.Context, tx bun.IDB) error { _, err := d.s.Withdraw(ctx, tx, back); return err },
+		"confirm":  func(ctx context.Context, tx bun.IDB) error { _, err := d.s.ConfirmAlert(ctx, tx, confirm); return err },
+		"report": func(ctx context.Context, tx bun.IDB) error {
+			return d.s.ReportListing(ctx, tx, d.listing, "scam", "", "")
+		},
+	} {
+		if err := d.DB.Write(rival, fn); !fault.Is(err, fault.NotFound) && !fault.Is(err, fault.Gone) {
+			t.Errorf("%s from a rival board: %v, want not found", name, err)
+		}
+	}
+	if _, err := d.s.Apply(rival, d.listing, form()); !fault.Is(err, fault.NotFound) {
+		t.Errorf("applying from a rival board: %v", err)
+	}
+	if _, _, err := d.s.CV(rival, d.person, a.ID, ""); !fault.Is(err, fault.NotFound) {
+		t.Errorf("a rival's CV: %v", err)
+	}
+	err = d.DB.Read(d.ctx, func(ctx context.Context, tx bun.IDB) error {
+		got, _, _, err := d.s.Application(ctx, tx, d.person, a.ID)
+		if err == nil && (got.Status != "new" || got.Name != "Ada Reed") {
+			t.Errorf("the owner's row became %+v", got)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAlert(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	ask := func() {
+		d.write(t, d.ctx, func(ctx context.Context, tx bun.IDB) error {
+			return d.s.AskAlert(ctx, tx, "R@Seeker.example", "q=lock", "lock jobs")
+		})
+	}
+	ask()
+	ask() // a moment later: no second mail
+	var mails int
+	count := func(kind string) int {
+		if err := d.DB.Read(d.ctx, func(ctx context.Context, tx bun.IDB) error {
+			return tx.NewRaw(`SELECT count(*) FROM mails WHERE kind = ?`, kind).Scan(ctx, &mails)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return mails
+	}
+	if count("alert-confirm") != 1 {
+		t.Fatalf("%d confirmation mails", mails)
+	}
+	token := d.token(t, d.ctx, "alert-confirm")
+	mux := tasks.NewMux()
+	d.s.Register(mux)
+	digests := func() {
+		t.Helper()
+		if err := mux.Run(d.ctx, &tasks.Task{Kind: "candidates.digests", TenantID: d.board.ID}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.cards = []listings.Card{{PublicID: "abc", Slug: "lock-keeper", Title: "Lock keeper", CompanyName: "Hirer"}}
+	d.clock.Advance(48 * time.Hour)
+	digests()
+	if count("alert-digest") != 0 {
+		t.Error("an unconfirmed address was written to")
+	}
+	var a *candidates.Alert
+	d.write(t, d.ctx, func(ctx context.Context, tx bun.IDB) (err error) {
+		a, err = d.s.ConfirmAlert(ctx, tx, token)
+		return err
+	})
+	digests()
+	if count("alert-digest") != 0 {
+		t.Error("the first mail came before its morning")
+	}
+	d.clock.Advance(25 * time.Hour)
+	digests()
+	digests()
+	if count("alert-digest") != 1 {
+		t.Errorf("%d digests for one day", mails)
+	}
+	var stop string
+	if err := d.DB.Read(d.ctx, func(ctx context.Context, tx bun.IDB) error {
+		return tx.NewRaw(`SELECT payload->>'stop_url' FROM mails WHERE kind = 'alert-digest'`).Scan(ctx, &stop)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	u, _ := url.Parse(stop)
+	d.write(t, d.ctx, func(ctx context.Context, tx bun.IDB) error {
+		_, err := d.s.StopAlert(ctx, tx, a.ID, u.Query().Get("token"))
+		return err
+	})
+	d.clock.Advance(25 * time.Hour)
+	digests()
+	if count("alert-digest") != 1 {
+		t.Error("a stopped alert wrote again")
+	}
+}
+
+func TestReport(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	err := d.DB.Write(d.ctx, func(ctx context.Context, tx bun.IDB) error {
+		return d.s.ReportListing(ctx, tx, d.listing, "other", "", "x")
+	})
+	if f := fault.FieldsOf(err); f["text"] == "" || f["email"] == "" {
+		t.Errorf("got %v", err)
+	}
+	d.write(t, d.ctx, func(ctx context.Context, tx bun.IDB) error {
+		return d.s.ReportListing(ctx, tx, d.listing, "scam", "They ask for money.", "")
+	})
+	d.write(t, d.ctx, func(ctx context.Context, tx bun.IDB) error {
+		open, n, err := d.s.Reports(ctx, tx, "open", 1, 10)
+		if err != nil || n != 1 || open[0].Title != "Lock keeper" {
+			t.Errorf("reports %+v, %d, %v", open, n, err)
+		}
+		if _, err := d.s.DecideReport(ctx, tx, open[0].ID, "upheld"); err != nil {
+			return err
+		}
+		_, err = d.s.DecideReport(ctx, tx, open[0].ID, "dismissed")
+		if !fault.Is(err, fault.NotFound) {
+			t.Errorf("deciding twice: %v", err)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"shingle/internal/testkit"
+)
+
+// mostClicks is what a new company may need from the platform's page to its
+// first live listing, typing not counted.
+const mostClicks = 25
+
+func TestJourneySignUp(t *testing.T) {
+	w := world(t)
+	ctx := w.browser(t)
+	agrees(t, ctx, "")
+	clicks := 0
+	click := func(ctx context.Context, sel string, status int) {
+		t.Helper()
+		clicks++
+		press(t, ctx, sel, status)
+	}
+	const email, slug = "founder@looms.example", "looms"
+	visit(t, ctx, w.platform+"/", 200)
+	w.page(t, ctx, "platform-home")
+	click(ctx, `a[href$="/sign-up"]`, 200)
+	w.page(t, ctx, "signup-form")
+
+	// What is wrong is named, and what was typed stays.
+	fill(t, ctx, "name", "Loom & Thread Jobs", "slug", "orbit", "email", email, "person", "Wilma Weber")
+	click(ctx, `form[action="/sign-up"] button`, 422)
+	w.page(t, ctx, "signup-taken")
+	if !truth(t, ctx, `document.querySelector("[name=email]").value === "`+email+`" && !!document.querySelector("#e-slug")`) {
+		t.Errorf("the refused form lost what was typed, or does not name the address")
+	}
+	fill(t, ctx, "slug", slug)
+	click(ctx, `form[action="/sign-up"] button`, 200)
+	w.page(t, ctx, "signup-sent")
+
+	clicks++ // the link in the mail
+	visit(t, ctx, link(t, w.mail(t, email, ""), "/sign-up/confirm"), 200)
+	w.page(t, ctx, "signup-confirm")
+	clicks++
+	do(t, ctx, chromedp.Click(`form[action="/sign-up/confirm"] button`))
+	admin := w.board(slug) + "/admin"
+	arrives(t, ctx, admin)
+	w.page(t, ctx, "signup-checklist")
+	says(t, ctx, "0 of 4", "Look")
+
+	steps := func() (n int) {
+		n, err := chromedp.Run(ctx, chromedp.Evaluate[int](`Number(document.querySelector("progress")?.value ?? -1)`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	first := steps()
+	click(ctx, `section[aria-labelledby=launch] a[href="/admin/look"]`, 200)
+	fill(t, ctx, "light.primary", "#8a3b12")
+	click(ctx, `form[action="/admin/look"] .save-bar button`, 200)
+	click(ctx, `form[action="/admin/look/publish"] button`, 200)
+	click(ctx, `a.nav-link[href="/admin"]`, 200)
+
+	click(ctx, `section[aria-labelledby=launch] a[href="/admin/pages"]`, 200)
+	fill(t, ctx, "street", "Weaver Lane 4", "city", "Ghent", "country", "Belgium")
+	click(ctx, `form[action="/admin/pages/generate"] button`, 200)
+	click(ctx, `a.nav-link[href="/admin"]`, 200)
+	if got := steps(); got < first+2 {
+		t.Errorf("the checklist counts %d done, want %d or more:\n%s", got, first+2, body(t, ctx))
+	}
+	w.page(t, ctx, "signup-checklist-half")
+
+	click(ctx, `section[aria-labelledby=launch] a[href="/admin/listings/new"]`, 200)
+	fill(t, ctx, "title", "Handloom Weaver", "company", "Loom & Thread", "places", "Ghent, BE",
+		"description", "Weave linen on an old loom in a bright hall, and teach others how it is done.")
+	do(t, ctx, chromedp.Evaluate[chromedp.Void](`(() => {
+		for (const name of ["category", "employment_type", "workplace"]) {
+			const s = document.querySelector("select[name=" + name + "]"); if (s && !s.value) s.value = s.options[1].value;
+		}
+	})()`))
+	click(ctx, `form[action="/admin/listings"] button.btn-primary`, 200)
+	says(t, ctx, "Handloom Weaver", "Live")
+	click(ctx, `dd a[href*="/jobs/"]`, 200)
+	says(t, ctx, "Handloom Weaver")
+	w.page(t, ctx, "signup-first-listing")
+	testkit.Eventually(t, 20*time.Second, func() error {
+		visit(t, ctx, w.board(slug)+"/", 200)
+		if !truth(t, ctx, `document.body.innerText.includes("Handloom Weaver")`) {
+			return fmt.Errorf("the board's home does not show its first listing")
+		}
+		return nil
+	})
+	t.Logf("%d clicks from the platform's page to the first live listing", clicks)
+	if clicks > mostClicks {
+		t.Errorf("it takes %d clicks, want %d at most", clicks, mostClicks)
+	}
+}

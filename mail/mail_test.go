@@ -1,0 +1,171 @@
+package mail_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"shingle/internal/mailbox"
+	"shingle/internal/testkit"
+	"shingle/mail"
+	"shingle/tasks"
+	"shingle/tenant"
+)
+
+func TestMain(m *testing.M) { testkit.Main(m) }
+
+// post is a board with a sender over real SMTP to a box.
+type post struct {
+	*testkit.World
+	mux   *tasks.Mux
+	box   *mailbox.Box
+	board *tenant.Tenant
+	ctx   context.Context
+}
+
+func newPost(t *testing.T) *post {
+	t.Helper()
+	w := testkit.NewWorld(t)
+	box, err := mailbox.Open(t.TempDir(), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = box.Serve(ctx, l) })
+	t.Cleanup(func() { cancel(); wg.Wait() })
+	transport, err := mail.NewSMTP("smtp://" + l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &mail.Sender{DB: w.DB, Platform: w.Platform, Transport: transport, From: "boards@platform.example", PlatformName: "Shingle"}
+	if err := s.Load(); err != nil {
+		t.Fatal(err)
+	}
+	p := &post{World: w, mux: tasks.NewMux(), box: box, board: w.Board(t, "acme")}
+	s.Register(p.mux)
+	p.ctx = w.Ctx(t, p.board)
+	return p
+}
+
+// send runs the board's sending tasks as the worker would.
+func (p *post) send(t *testing.T) {
+	t.Helper()
+	var due []tasks.Task
+	err := p.DB.Read(p.ctx, func(ctx context.Context, tx bun.IDB) error {
+		return tx.NewRaw(`SELECT tenant_id, id, kind, payload::text AS payload, handover FROM tasks WHERE kind = 'mail.send'`).Scan(ctx, &due)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range due {
+		if err := p.mux.Run(p.ctx, &due[i]); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func (p *post) queue(t *testing.T, m mail.Message) {
+	t.Helper()
+	if err := p.DB.Write(p.ctx, func(ctx context.Context, tx bun.IDB) error { return mail.Queue(ctx, tx, m) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOneMailWhateverHappens(t *testing.T) {
+	t.Parallel()
+	p := newPost(t)
+	m := mail.Message{Kind: "alert-confirm", Key: "k", To: "reader@example.org", Data: mail.Data{"Search": "lock\r\nBcc: x@example.org"}, URL: "http://acme.localhost:8080/alerts/confirm?token=t"}
+	p.queue(t, m)
+	p.queue(t, m) // the same kind and key: a no-op
+	var row struct {
+		ID        string `bun:"id"`
+		MessageID string `bun:"message_id"`
+	}
+	if err := p.DB.Read(p.ctx, func(ctx context.Context, tx bun.IDB) error {
+		return tx.NewRaw(`SELECT id, message_id FROM mails`).Scan(ctx, &row)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	p.send(t)
+	// Dead between the wire and the record: queued again, the same Message-ID goes out.
+	if err := p.DB.Write(p.ctx, func(ctx context.Context, tx bun.IDB) error {
+		if _, err := tx.NewRaw(`UPDATE mails SET state = 'queued', payload = ?::jsonb`, `{"data":{"Search":"lock"}}`).Exec(ctx); err != nil {
+			return err
+		}
+		return tasks.Add(ctx, tx, tasks.New{Kind: "mail.send", Queue: tasks.Mail, Payload: map[string]string{"mail_id": row.ID}})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	p.send(t)
+	got, err := p.box.List(10, "")
+	if err != nil || len(got) != 2 {
+		t.Fatalf("%d mails on the wire, want 2: %v", len(got), err)
+	}
+	for _, g := range got {
+		id, bcc := "", ""
+		for _, f := range g.Header {
+			switch f.Name {
+			case "Message-Id", "Message-ID":
+				id = f.Value
+			case "Bcc":
+				bcc = f.Value
+			}
+		}
+		if !strings.Contains(id, row.MessageID) || bcc != "" || strings.ContainsAny(g.Subject, "\r\n") {
+			t.Errorf("Message-ID %q, Bcc %q, subject %q", id, bcc, g.Subject)
+		}
+	}
+	first := got[len(got)-1]
+	if !strings.Contains(first.From, "acme jobs") || !strings.Contains(first.Text, "http://acme.localhost:8080/alerts/confirm?token=t") || !strings.Contains(first.HTML, "Start the alert") {
+		t.Errorf("from %q, text %q", first.From, first.Text)
+	}
+	var left string
+	if err := p.DB.Read(p.ctx, func(ctx context.Context, tx bun.IDB) error {
+		return tx.NewRaw(`SELECT payload::text FROM mails`).Scan(ctx, &left)
+	}); err != nil || left != "{}" {
+		t.Errorf("a sent mail keeps %q: %v", left, err)
+	}
+}
+
+// TestEveryKindReadsWell sends each kind in both languages and looks for what
+// no reader should meet.
+func TestEveryKindReadsWell(t *testing.T) {
+	t.Parallel()
+	p := newPost(t)
+	kinds, err := mail.Kinds()
+	if err != nil || len(kinds) < 15 {
+		t.Fatalf("%d kinds: %v", len(kinds), err)
+	}
+	for _, kind := range kinds {
+		for _, locale := range []string{"en", "de"} {
+			p.queue(t, mail.Message{Kind: kind, Key: kind + locale, To: fmt.Sprintf("%s.%s@example.org", kind, locale), Locale: locale, URL: "http://acme.localhost:8080/x?a=1&b=2",
+				Quote: "Line one\nLine <two>", Data: mail.Data{"Title": "Lock keeper & more", "Company": "Hirer", "Name": "Ada", "Count": 2, "Minutes": 20, "Days": 7, "Hours": 24}})
+		}
+	}
+	p.send(t)
+	got, err := p.box.List(1000, "")
+	if err != nil || len(got) != 2*len(kinds) {
+		t.Fatalf("%d mails of %d: %v", len(got), 2*len(kinds), err)
+	}
+	for _, g := range got {
+		for _, bad := range []string{"<no value>", "{{", "%!", "⟦"} {
+			if strings.Contains(g.Subject+g.Text+g.HTML, bad) {
+				t.Errorf("%s to %s holds %q", g.Kind, g.To, bad)
+			}
+		}
+		if g.Subject == "" || g.Text == "" || g.HTML == "" || strings.Contains(g.HTML, "<two>") {
+			t.Errorf("%s to %s: subject %q, %d bytes of text, %d of HTML", g.Kind, g.To, g.Subject, len(g.Text), len(g.HTML))
+		}
+	}
+}
