@@ -149,5 +149,8 @@ func Screenshot(t testing.TB, ctx context.Context, name string, width int) strin
 	return path
 }
 
-const settled = `document.fonts.ready.then(() => Promise.all([...document.images].map(i => i.decode().catch(() => 0))))
+const settled = `document.fonts.ready.then(() => Promise.all([...document.images].map(i => {
+	i.loading = "eager"; // a lazy one further down would never load
+	return i.decode().catch(() => 0);
+})))
 	.then(() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(() => r(true)))))`

@@ -15,6 +15,7 @@ import (
 	"shingle/internal/money"
 	"shingle/listings"
 	"shingle/search"
+	"shingle/tenant"
 	"shingle/themes"
 )
 
@@ -104,7 +105,7 @@ func (s *Site) results(c *gin.Context, q search.Query, landing *listings.Categor
 		return err
 	}
 	q.PerPage = perPage
-	res, err := s.Search.Search(c.Request.Context(), q)
+	res, err := s.find(c.Request.Context(), v.T, q)
 	if err != nil {
 		return err
 	}
@@ -243,7 +244,7 @@ func (v *view) chips(q search.Query, categories map[string]string) []themes.Chip
 	if q.SalaryMin > 0 {
 		without := q.AtPage(1)
 		without.SalaryMin = 0
-		out = append(out, themes.Chip{Text: v.Say("salary.from", money.Short(q.SalaryMin, v.T.Currency, v.T.Locale)), URL: jobsURL(without)})
+		out = append(out, themes.Chip{Text: v.Say("salary.from", v.whole(q.SalaryMin/wholeUnit)), URL: jobsURL(without)})
 	}
 	return out
 }
@@ -258,23 +259,40 @@ func (v *view) salaryFilter(q search.Query) *themes.SalaryFilter {
 	if money.Exponent(v.T.Currency) == 0 {
 		unit *= 100
 	}
-	minor := int64(1)
-	for range money.Exponent(v.T.Currency) {
-		minor *= 10
-	}
-	seen := q.SalaryMin == 0
-	add := func(amount int64) {
-		seen = seen || amount == q.SalaryMin
-		f.Options = append(f.Options, themes.Option{Value: strconv.FormatInt(amount/minor, 10),
-			Text: v.Say("salary.from", money.Short(amount, v.T.Currency, v.T.Locale)), Selected: amount == q.SalaryMin})
+	chosen := q.SalaryMin / wholeUnit
+	seen := chosen == 0
+	add := func(whole int64) {
+		seen = seen || whole == chosen
+		f.Options = append(f.Options, themes.Option{Value: strconv.FormatInt(whole, 10), Text: v.Say("salary.from", v.whole(whole)), Selected: whole == chosen})
 	}
 	for _, n := range steps {
-		add(n * unit * minor)
+		add(n * unit)
 	}
 	if !seen {
-		add(q.SalaryMin)
+		add(chosen)
 	}
 	return f
+}
+
+// wholeUnit is how a query counts: hundredths of the currency's whole unit,
+// whatever the currency's own minor unit is.
+const wholeUnit = 100
+
+// whole writes an amount of whole units.
+func (v *view) whole(n int64) string {
+	for range money.Exponent(v.T.Currency) {
+		n *= 10
+	}
+	return money.Short(n, v.T.Currency, v.T.Locale)
+}
+
+// find searches with the salary in the minor units of the board's currency.
+func (s *Site) find(ctx context.Context, t *tenant.Tenant, q search.Query) (*search.Result, error) {
+	q.SalaryMin /= wholeUnit
+	for range money.Exponent(t.Currency) {
+		q.SalaryMin *= 10
+	}
+	return s.Search.Search(ctx, q)
 }
 
 func (v *view) sorts(q search.Query) []themes.Link {
