@@ -266,6 +266,13 @@ func (a *app) demoRows(ctx context.Context, b *demo.Board, t *tenant.Tenant) err
 		ids := map[string]uuid.UUID{}
 		for i := range rows {
 			ids[keys[i]] = rows[i].ID
+			if rows[i].State != listings.InReview {
+				continue
+			}
+			// What waits for review has its time granted, and can be approved.
+			if err := a.listings.Grant(ctx, tx, listings.Entitlement{ListingID: rows[i].ID, Kind: listings.Posting, Days: 30, Reason: "demo"}); err != nil {
+				return err
+			}
 		}
 		return a.demoApplications(ctx, tx, b, t, now, ids)
 	})

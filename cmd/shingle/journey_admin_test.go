@@ -144,9 +144,10 @@ func TestJourneyAdminDesk(t *testing.T) {
 
 	t.Run("import", func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "jobs.csv")
+		category := w.demo(t, "orbit").Categories[0].Slug
 		content := "title,company,category,employment_type,workplace,places,description,reference\n" +
-			`Dish Painter,Quiet Antenna,Engineering,full_time,on_site,"Lisbon, PT","Keep the dishes white and the bolts tight, in all weathers and seasons.",QA-1` + "\n" +
-			`,Quiet Antenna,Engineering,full_time,on_site,"Lisbon, PT","A line without a title, which the report must name with its column.",QA-2` + "\n"
+			`Dish Painter,Quiet Antenna,` + category + `,full_time,on_site,"Lisbon, PT","Keep the dishes white and the bolts tight, in all weathers and seasons.",QA-1` + "\n" +
+			`,Quiet Antenna,` + category + `,full_time,on_site,"Lisbon, PT","A line without a title, which the report must name with its column.",QA-2` + "\n"
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -32,7 +32,7 @@ func TestJourneySeeker(t *testing.T) {
 	says(t, ctx, "engineer")
 	w.page(t, ctx, "seeker-results")
 	found := len(jobLinks(t, ctx))
-	press(t, ctx, `a.check[href*="type=contract"], a.check[href*="seniority=senior"]`, 200)
+	press(t, ctx, `.facet[open] a.check[href*="workplace=remote"]`, 200)
 	filtered := jobLinks(t, ctx)
 	if found == 0 || len(filtered) == 0 || !strings.Contains(where(ctx), "q=engineer") {
 		t.Fatalf("found %d, filtered %d, at %s", found, len(filtered), where(ctx))

@@ -50,7 +50,7 @@ func TestJourneySignUp(t *testing.T) {
 	admin := w.board(slug) + "/admin"
 	arrives(t, ctx, admin)
 	w.page(t, ctx, "signup-checklist")
-	says(t, ctx, "0 of 4", "Look")
+	says(t, ctx, "1 of 5", "Launch your board")
 
 	steps := func() (n int) {
 		n, err := chromedp.Run(ctx, chromedp.Evaluate[int](`Number(document.querySelector("progress")?.value ?? -1)`))

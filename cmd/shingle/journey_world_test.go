@@ -283,7 +283,27 @@ func visit(t *testing.T, ctx context.Context, url string, status int) { //nolint
 // press clicks what leads to another page and wants that page's status.
 func press(t *testing.T, ctx context.Context, sel string, status int) { //nolint:revive // t first, as in testkit
 	t.Helper()
+	inView(t, ctx, sel)
 	goes(t, ctx, status, chromedp.Click(chromedp.CSS(sel)))
+}
+
+// inView puts what a click is for in the middle of the window, at once: a page
+// that scrolls smoothly would move under the pointer.
+func inView(t *testing.T, ctx context.Context, sel string) { //nolint:revive // t first, as in testkit
+	t.Helper()
+	found, err := chromedp.Run(ctx, chromedp.Evaluate[string](fmt.Sprintf(`(() => {
+		const el = document.querySelector(%q);
+		if (!el) return "";
+		el.scrollIntoView({behavior: "instant", block: "center"});
+		const r = el.getBoundingClientRect(), hit = document.elementFromPoint(r.x + r.width / 2, r.y + r.height / 2);
+		return el.contains(hit) ? "ok" : "covered by " + (hit ? hit.outerHTML.slice(0, 200) : "nothing") + " at " + JSON.stringify(r) + " in " + innerWidth;
+	})()`, sel)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found != "ok" {
+		t.Fatalf("%s has no %s to press: %s", where(ctx), sel, found)
+	}
 }
 
 func goes(t *testing.T, ctx context.Context, status int, step chromedp.Action[chromedp.Void]) { //nolint:revive // t first, as in testkit
@@ -336,7 +356,7 @@ func where(ctx context.Context) string {
 func typeIn(t *testing.T, ctx context.Context, name, text string) { //nolint:revive // t first, as in testkit
 	t.Helper()
 	sel := chromedp.CSS(`main [name="` + name + `"]`)
-	do(t, ctx, chromedp.Clear(sel), chromedp.SendKeys(sel, text))
+	do(t, ctx, chromedp.SetValue(sel, ""), chromedp.SendKeys(sel, text))
 }
 
 // choose picks a value of the named select, radio buttons or tick box.

@@ -399,14 +399,14 @@ func (e *Employer) showPaid(c *gin.Context, listing uuid.UUID, retry string) err
 	if err != nil {
 		return err
 	}
-	p := themes.PostReturn{Layout: e.Site.Layout(v, v.Say("return.title")), Card: e.Site.CardOf(v, l), Email: o.Email, RetryURL: retry, DeskURL: "/employers/desk", URL: l.Path()}
+	p := themes.PostReturn{Layout: e.Site.Layout(v, v.Say("return.title")), Card: e.Site.CardOf(v, l), Email: o.Email, DeskURL: "/employers/desk"}
 	switch {
 	case o.State == billing.Processing:
 		p.State = "pending"
 	case o.State != billing.Paid:
-		p.State = "declined"
+		p.State, p.RetryURL = "declined", retry
 	case l.State == listings.Live:
-		p.State = "live"
+		p.State, p.URL = "live", l.Path()
 	case l.State == listings.Scheduled:
 		p.State = "scheduled"
 	default:

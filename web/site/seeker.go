@@ -267,7 +267,10 @@ func statusOf(err error) int {
 func (s *Site) alertForm(v *view, q search.Query) *themes.AlertForm {
 	q = q.AtPage(1)
 	q.Sort = ""
-	f := &themes.AlertForm{Search: v.about(q)}
+	f := &themes.AlertForm{}
+	if q.Text != "" || q.Location != "" || q.Filtered() {
+		f.Search = v.about(q)
+	}
 	f.Action = "/alerts"
 	f.Hidden = []themes.Hidden{{Name: "query", Value: q.Values().Encode()}}
 	return f

@@ -176,7 +176,7 @@ func (s *Site) layout(v *view, title string) themes.Layout {
 		Nav: []themes.Link{{Text: v.Say("nav.jobs"), URL: "/jobs"}, {Text: v.Say("nav.companies"), URL: "/companies"}, {Text: v.Say("nav.employers"), URL: "/employers"}},
 		Footer: themes.Footer{Text: v.look.Words.Footer,
 			Links: []themes.Link{{Text: v.Say("nav.jobs"), URL: "/jobs"}, {Text: v.Say("nav.companies"), URL: "/companies"},
-				{Text: v.Say("nav.post"), URL: "/post"}, {Text: v.Say("nav.employers"), URL: "/employers"}, {Text: "RSS", URL: "/feed.rss"}},
+				{Text: v.Say("nav.post"), URL: "/post"}, {Text: v.Say("nav.employers"), URL: "/employers"}},
 			Legal: v.look.Legal},
 	}
 	l.Share = themes.Share{Type: "website", Title: title}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"shingle/internal/testkit"
+)
+
+func TestJourneyStaff(t *testing.T) {
+	w := world(t)
+	ctx := w.browser(t)
+	const slug = "harbourside"
+	agrees(t, ctx, slug)
+	visit(t, ctx, w.platform+"/staff", 200)
+	if at := where(ctx); !strings.HasPrefix(at, w.platform+"/sign-in") {
+		t.Fatalf("the staff's console sends a stranger to %s", at)
+	}
+	w.page(t, ctx, "sign-in")
+	signIn(t, ctx, "staff@shingle.example")
+	arrives(t, ctx, w.platform+"/staff")
+	w.page(t, ctx, "staff-home")
+	visit(t, ctx, w.platform+"/staff/boards", 200)
+	says(t, ctx, "Orbit Remote", "Pflegewerk", "Tidal Jobs")
+	w.page(t, ctx, "staff-boards")
+
+	// A new board, with an owner who gets the way in by mail.
+	const owner = "owner@harbourside.example"
+	visit(t, ctx, w.platform+"/staff/boards/new", 200)
+	w.page(t, ctx, "staff-board-new")
+	fill(t, ctx, "name", "Harbourside Jobs", "slug", "orbit", "owner", owner)
+	press(t, ctx, `form[action="/staff/boards"] button.btn-primary`, 422)
+	w.page(t, ctx, "staff-board-taken")
+	fill(t, ctx, "slug", slug)
+	press(t, ctx, `form[action="/staff/boards"] button.btn-primary`, 200)
+	says(t, ctx, "Harbourside Jobs")
+	w.page(t, ctx, "staff-board")
+	page := where(ctx)
+	if i := strings.IndexByte(page, '?'); i > 0 {
+		page = page[:i]
+	}
+	w.mail(t, owner, "Harbourside")
+	visit(t, ctx, w.board(slug)+"/", 200)
+
+	// The owner signs in by the mail's code, since they have no password.
+	boss := w.browser(t)
+	visit(t, boss, w.board(slug)+"/admin", 200)
+	fill(t, boss, "email", owner)
+	press(t, boss, `button[formaction="/sign-in/mail"]`, 200)
+	w.page(t, boss, "sign-in-sent")
+	visit(t, boss, link(t, w.mail(t, owner, "sign in"), "/sign-in/link"), 200)
+	do(t, boss, chromedp.Click(`form[action="/sign-in/link"] button`))
+	arrives(t, boss, w.board(slug)+"/admin")
+
+	// The fee rule.
+	visit(t, ctx, page, 200)
+	fill(t, ctx, "percent", "140")
+	press(t, ctx, `form[action$="/fee"] button`, 422)
+	w.page(t, ctx, "staff-fee-error")
+	fill(t, ctx, "percent", "12.5", "fixed", "1", "cap", "20")
+	press(t, ctx, `form[action$="/fee"] button`, 200)
+	// 12.5 % of 199.00 and 1.00 more pass the cap.
+	says(t, ctx, "$20.00", "$179.00")
+
+	// Suspended: the site is away, the console is not.
+	visit(t, ctx, page, 200)
+	fill(t, ctx, "reason", "Postings that break the rules")
+	press(t, ctx, `form[action$="/suspend"] button`, 200)
+	says(t, ctx, "Postings that break the rules")
+	w.page(t, ctx, "staff-board-suspended")
+	testkit.Eventually(t, 10*time.Second, func() error {
+		res, err := chromedp.RunResponse(ctx, chromedp.Navigate(w.board(slug)+"/"))
+		if err != nil {
+			return err
+		}
+		if res.Status != 503 {
+			return fmt.Errorf("the suspended site answers %d", res.Status)
+		}
+		return nil
+	})
+	w.page(t, ctx, "suspended")
+	if strings.Contains(body(t, ctx), "rules") {
+		t.Errorf("the neutral page tells the reason")
+	}
+	visit(t, boss, w.board(slug)+"/admin", 200)
+	says(t, boss, "Postings that break the rules")
+	w.page(t, boss, "admin-suspended")
+	again := w.browser(t)
+	visit(t, again, w.board(slug)+"/admin", 200)
+	if at := where(again); !strings.HasPrefix(at, w.platform+"/sign-in") {
+		t.Errorf("a suspended board's console sends to %s", at)
+	}
+
+	visit(t, ctx, page, 200)
+	press(t, ctx, `form[action$="/resume"] button`, 200)
+	testkit.Eventually(t, 10*time.Second, func() error {
+		res, err := chromedp.RunResponse(ctx, chromedp.Navigate(w.board(slug)+"/"))
+		if err != nil {
+			return err
+		}
+		if res.Status != 200 {
+			return fmt.Errorf("the resumed site answers %d", res.Status)
+		}
+		return nil
+	})
+
+	for _, p := range []string{"orders", "tasks", "events"} {
+		visit(t, ctx, w.platform+"/staff/"+p, 200)
+		w.page(t, ctx, "staff-"+p)
+	}
+	visit(t, ctx, w.platform+"/boards", 200)
+	w.page(t, ctx, "staff-my-boards")
+	visit(t, ctx, w.platform+"/account", 200)
+	w.page(t, ctx, "account")
+
+	// An owner of a board is nobody here.
+	visit(t, boss, w.platform+"/staff", 403)
+	w.page(t, boss, "staff-forbidden")
+}
