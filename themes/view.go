@@ -34,6 +34,8 @@ type Layout struct {
 	Location   string
 	Footer     Footer
 	Notice     *Notice
+	// Still leaves the scripts out: a preview in a frame that may run none.
+	Still bool
 }
 
 // Board is the board as its pages name it.

@@ -173,7 +173,8 @@ func TestJourneyAdminDesk(t *testing.T) {
 		visit(t, ctx, admin+"/products/new", 200)
 		do(t, ctx, chromedp.SendKeys(`[name=name]`, "Weekend posting"))
 		fill(t, ctx, "duration_days", "3", "featured_days", "1")
-		do(t, ctx, chromedp.SetValue(`[name=price]`, ""), chromedp.SendKeys(`[name=price]`, "59.50"))
+		fill(t, ctx, "price", "59.50")
+		do(t, ctx, chromedp.SendKeys(`[name=description]`, "For jobs that begin on Monday."))
 		testkit.Eventually(t, 10*time.Second, func() bool {
 			return truth(t, ctx, `document.querySelector("#preview").innerText.includes("59.50")`)
 		})

@@ -67,7 +67,7 @@ func TestJourneySignUp(t *testing.T) {
 	click(ctx, `a.nav-link[href="/admin"]`, 200)
 
 	click(ctx, `section[aria-labelledby=launch] a[href="/admin/pages"]`, 200)
-	fill(t, ctx, "street", "Weaver Lane 4", "city", "Ghent", "country", "Belgium")
+	fill(t, ctx, "name", "Wilma Weber", "email", email, "street", "Weaver Lane 4", "city", "Ghent", "country", "Belgium")
 	click(ctx, `form[action="/admin/pages/generate"] button`, 200)
 	click(ctx, `a.nav-link[href="/admin"]`, 200)
 	if got := steps(); got < first+2 {

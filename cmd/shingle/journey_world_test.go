@@ -261,7 +261,7 @@ func (w *devWorldT) page(t *testing.T, ctx context.Context, name string) { //nol
 		}
 		testkit.Axe(t, ctx)
 	}
-	do(t, ctx, chromedp.ResetViewport())
+	do(t, ctx, chromedp.EmulateViewport(1280, 900))
 }
 
 // do runs browser steps, or fails the test where they were asked for.
@@ -356,7 +356,11 @@ func where(ctx context.Context) string {
 func typeIn(t *testing.T, ctx context.Context, name, text string) { //nolint:revive // t first, as in testkit
 	t.Helper()
 	sel := chromedp.CSS(`main [name="` + name + `"]`)
-	do(t, ctx, chromedp.SetValue(sel, ""), chromedp.SendKeys(sel, text))
+	empty := chromedp.Evaluate[string](fmt.Sprintf(`document.querySelector('main [name=%q]').value = ""`, name))
+	if _, err := chromedp.Run(ctx, empty); err != nil {
+		t.Fatalf("%s has no field %q: %v", where(ctx), name, err)
+	}
+	do(t, ctx, chromedp.SendKeys(sel, text))
 }
 
 // choose picks a value of the named select, radio buttons or tick box.

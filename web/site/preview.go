@@ -15,6 +15,6 @@ func (s *Site) PreviewHome(c *gin.Context, look *looks.Ready) error {
 	}
 	shown := *look
 	shown.Legal = v.look.Legal
-	v.look = &shown
+	v.look, v.still = &shown, true
 	return s.homeIn(c, v)
 }

@@ -105,6 +105,8 @@ type view struct {
 	*Writer
 	ctx  context.Context
 	look *looks.Ready
+	// still is for previews in a frame, which run no script.
+	still bool
 }
 
 func (s *Site) view(ctx context.Context) (*view, error) {
@@ -172,7 +174,7 @@ func (s *Site) layout(v *view, title string) themes.Layout {
 		Locale: console.Locale(t.Locale), Dir: "ltr", Title: title,
 		Board:     themes.Board{Name: t.Name, Tagline: t.Tagline, HomeURL: "/", LogoURL: v.logoURL(), IconURL: v.iconURL()},
 		SearchURL: "/jobs", PostURL: "/post", FeedURL: "/feed.rss",
-		ThemeCSS: v.look.CSSURL, CustomCSS: v.look.CustomURL,
+		ThemeCSS: v.look.CSSURL, CustomCSS: v.look.CustomURL, Still: v.still,
 		Nav: []themes.Link{{Text: v.Say("nav.jobs"), URL: "/jobs"}, {Text: v.Say("nav.companies"), URL: "/companies"}, {Text: v.Say("nav.employers"), URL: "/employers"}},
 		Footer: themes.Footer{Text: v.look.Words.Footer,
 			Links: []themes.Link{{Text: v.Say("nav.jobs"), URL: "/jobs"}, {Text: v.Say("nav.companies"), URL: "/companies"},

@@ -52,6 +52,11 @@
       addEventListener("beforeunload", (e) => { if (dirty) e.preventDefault(); });
     });
 
+    // A table wider than its box can be scrolled with the keyboard too.
+    $(".table-responsive", root).forEach((el) => new ResizeObserver(() => {
+      if (el.scrollWidth > el.clientWidth) el.tabIndex = 0; else el.removeAttribute("tabindex");
+    }).observe(el));
+
     $("[data-chart]", root).forEach(draw);
   };
 
