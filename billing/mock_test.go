@@ -139,10 +139,15 @@ func everything(t *testing.T, mode string) []request {
 // one that `make tools` built, on a port of its own.
 func stripeMock(t *testing.T) string {
 	t.Helper()
-	if base := os.Getenv("SHINGLE_TEST_STRIPE_MOCK"); base != "" {
-		return strings.TrimRight(base, "/")
+	// The variable holds a running mock's URL, or the program's path.
+	bin := os.Getenv("SHINGLE_TEST_STRIPE_MOCK")
+	if strings.Contains(bin, "://") {
+		return strings.TrimRight(bin, "/")
 	}
-	bin, err := filepath.Abs("../bin/tools/stripe-mock")
+	if bin == "" {
+		bin = "../bin/tools/stripe-mock"
+	}
+	bin, err := filepath.Abs(bin)
 	if err == nil {
 		_, err = os.Stat(bin)
 	}

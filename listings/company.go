@@ -68,7 +68,7 @@ func (p *Profile) check() error {
 
 // FindOrCreateCompany finds the company of that name that the person signed in
 // belongs to, or makes one with them as its member. With no person (the board
-// posts) any company of that name on the board is found. A guest never gets
+// posts) a company of that name without members is found. A guest never gets
 // into an existing company by typing its name. Kinds: fault.Invalid.
 func (s *Store) FindOrCreateCompany(ctx context.Context, tx bun.IDB, name, website string, person *uuid.UUID) (*Company, error) {
 	board, err := tenant.IDFrom(ctx)
@@ -79,7 +79,11 @@ func (s *Store) FindOrCreateCompany(ctx context.Context, tx bun.IDB, name, websi
 	c := new(Company)
 	switch actor := tenant.ActorFrom(ctx); {
 	case person == nil:
-		err = tx.NewSelect().Model(c).Where("c.name = ?", name).OrderExpr("c.created_at, c.id").Limit(1).Scan(ctx)
+		// A guest may have made a company by typing this name: who belongs to it
+		// would get the board's listing. The board finds those without members.
+		err = tx.NewSelect().Model(c).Where("c.name = ?", name).
+			Where("NOT EXISTS (SELECT 1 FROM company_members AS cm WHERE cm.tenant_id = ? AND cm.company_id = c.id)", board).
+			OrderExpr("c.created_at, c.id").Limit(1).Scan(ctx)
 	case actor.Kind == tenant.Person && actor.ID == *person:
 		err = tx.NewSelect().Model(c).Where("c.name = ?", name).
 			Where("EXISTS (SELECT 1 FROM company_members AS cm WHERE cm.tenant_id = ? AND cm.company_id = c.id AND cm.person_id = ?)", board, *person).

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	htmltemplate "html/template"
 	"net"
+	netmail "net/mail"
 	"net/url"
 	"strconv"
 	"strings"
@@ -187,9 +188,7 @@ func (s *Sender) message(r *row, v *view, name, replyTo string) (*gomail.Msg, er
 		return nil, err
 	}
 	m := gomail.NewMsg()
-	if err := m.FromFormat(name, s.From); err != nil {
-		return nil, fmt.Errorf("the sender's address: %w", err)
-	}
+	m.FromMailAddress(&netmail.Address{Name: oneLine(name), Address: s.From})
 	if err := m.To(r.Recipient); err != nil {
 		return nil, fault.New(fault.Invalid, "the recipient's address cannot be written to")
 	}

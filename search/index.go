@@ -8,15 +8,14 @@ import (
 	"github.com/uptrace/bun"
 
 	"shingle/internal/fault"
+	"shingle/listings"
 	"shingle/tasks"
 	"shingle/tenant"
 )
 
-// Task kinds, frozen.
+// Task kinds, frozen. Listings add listings.TaskIndex with each change that
+// search must know; it is handled here.
 const (
-	// TaskIndex follows one listing; listings add it with each change that
-	// search must know (listings.TaskIndex).
-	TaskIndex = "search.index"
 	// TaskRebuild makes the index of one board anew.
 	TaskRebuild = "search.rebuild"
 	// TaskCheck compares index and table and repairs: as a platform's task it
@@ -30,15 +29,9 @@ const (
 	checkEvery = 24 * time.Hour
 )
 
-// indexPayload is what TaskIndex carries (listings.IndexPayload).
-type indexPayload struct {
-	ListingID uuid.UUID `json:"listing_id"`
-	Version   int64     `json:"version"`
-}
-
 // Register adds the handlers of search's tasks.
 func (s *Service) Register(m *tasks.Mux) {
-	m.Handle(TaskIndex, s.handleIndex)
+	m.Handle(listings.TaskIndex, s.handleIndex)
 	m.Handle(TaskRebuild, func(ctx context.Context, _ *tasks.Task) error { return s.Rebuild(ctx) })
 	m.Handle(TaskCheck, s.handleCheck)
 }
@@ -49,7 +42,7 @@ func (s *Service) Schedule(ctx context.Context) error {
 }
 
 func (s *Service) handleIndex(ctx context.Context, t *tasks.Task) error {
-	var p indexPayload
+	var p listings.IndexPayload
 	if err := t.Decode(&p); err != nil {
 		return err
 	}
@@ -153,10 +146,17 @@ func (s *Service) Rebuild(ctx context.Context) error {
 	if err := s.remote.Rebuild(ctx, Live(ctx, s.db)); err != nil {
 		return err
 	}
-	return s.db.Write(ctx, func(ctx context.Context, _ bun.IDB) error {
+	err := s.db.Write(ctx, func(ctx context.Context, _ bun.IDB) error {
 		tenant.Changed(ctx)
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	// The remote engine keeps no mark of what was deleted: a batch read before a
+	// delete may have brought the listing back.
+	_, err = s.Check(ctx)
+	return err
 }
 
 // IndexAll makes the Postgres index of the context's board anew: the bulk path

@@ -27,9 +27,20 @@ const demoPassword = "shingle-demo"
 // seedDemo makes the demo's boards that are missing. Each board is whole or not
 // there: one that died half-way is made anew.
 func (a *app) seedDemo(ctx context.Context, say func(string, ...any)) error {
+	foreign := 0
+	err := a.platform.Read(ctx, func(ctx context.Context, tx bun.IDB) error {
+		return tx.NewRaw(`SELECT count(*) FROM boards WHERE NOT demo AND slug NOT LIKE 'seed-%'`).Scan(ctx, &foreign)
+	})
+	if err != nil {
+		return err
+	}
 	boards, err := demo.Boards()
 	if err != nil {
 		return err
+	}
+	if _, err := a.boards.BySlug(ctx, boards[0].Slug); err != nil && foreign > 0 {
+		say("this database has boards already: no demo boards, no demo sign-ins")
+		return nil
 	}
 	for i := range boards {
 		b := &boards[i]

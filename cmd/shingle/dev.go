@@ -222,7 +222,8 @@ func (w *devWorld) url(host, path string) string {
 // route gives dev's own hosts their pages, and all others the product.
 func (w *devWorld) route(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if page := w.pages[string(tenant.NormaliseHost(nil, r.Host))]; page != nil {
+		// Every sign-in link is on the mail page: it is for this machine alone.
+		if page := w.pages[string(tenant.NormaliseHost(nil, r.Host))]; page != nil && fromHere(r) {
 			if r.URL.Path == "/" && strings.HasPrefix(r.Host, "mail.") {
 				http.Redirect(rw, r, "/mail", http.StatusFound)
 				return
@@ -232,6 +233,13 @@ func (w *devWorld) route(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(rw, r)
 	})
+}
+
+// fromHere reports whether a request comes from this machine.
+func fromHere(r *http.Request) bool {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	ip := net.ParseIP(host)
+	return err == nil && ip != nil && ip.IsLoopback()
 }
 
 // settings are what other commands need to live in the same world.

@@ -10,11 +10,13 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 	"github.com/uptrace/bun"
+	"golang.org/x/sync/errgroup"
 
 	"shingle/internal/demo"
 	"shingle/listings"
@@ -63,7 +65,7 @@ func seedCmd() *cobra.Command {
 	return cmd
 }
 
-// seed fills boards one by one. A board that has its listings is left alone, so
+// seed fills a few boards at a time. A board that has its listings is left alone, so
 // a seed that was stopped goes on where it was.
 func (a *app) seed(ctx context.Context, boards, perBoard int, file string) error {
 	if a.cfg.BoardDomain == "" {
@@ -77,27 +79,39 @@ func (a *app) seed(ctx context.Context, boards, perBoard int, file string) error
 	bar := progressbar.NewOptions(boards*perBoard, progressbar.OptionSetWriter(os.Stderr), progressbar.OptionSetDescription("listings"),
 		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("listings"), progressbar.OptionThrottle(200*time.Millisecond))
 	begun := time.Now()
-	made := 0
+	var made atomic.Int64
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(seedAtOnce)
 	for n := 1; n <= boards; n++ {
-		slug := "seed-" + strconv.Itoa(n)
-		t, err := a.boards.BySlug(ctx, slug)
-		if err != nil {
-			t, err = a.launcher.Launch(ctx, tenant.NewBoard{Slug: slug, Name: "Seed " + strconv.Itoa(n), Tagline: "Jobs for measuring", Locale: "en", Currency: "USD", TimeZone: "UTC", Country: "US"}, "owner@"+slug+".example")
+		g.Go(func() error {
+			slug := "seed-" + strconv.Itoa(n)
+			t, err := a.boards.BySlug(ctx, slug)
 			if err != nil {
-				return plainError(err)
+				t, err = a.launcher.Launch(ctx, tenant.NewBoard{Slug: slug, Name: "Seed " + strconv.Itoa(n), Tagline: "Jobs for measuring", Locale: "en", Currency: "USD", TimeZone: "UTC", Country: "US"}, "owner@"+slug+".example")
+				if err != nil {
+					return plainError(err)
+				}
 			}
-		}
-		added, err := a.seedBoard(tenant.With(ctx, t), n, perBoard, ads, bar)
-		if err != nil {
-			return fmt.Errorf("board %s: %w", slug, err)
-		}
-		made += added
+			added, err := a.seedBoard(tenant.With(ctx, t), n, perBoard, ads, bar)
+			if err != nil {
+				return fmt.Errorf("board %s: %w", slug, err)
+			}
+			made.Add(int64(added))
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
 	}
 	_ = bar.Finish()
 	took := time.Since(begun)
-	fmt.Fprintf(os.Stderr, "\n%d listings on %d boards in %s (%.0f listings/s)\n", made, boards, took.Round(time.Millisecond), float64(made)/took.Seconds())
+	fmt.Fprintf(os.Stderr, "\n%d listings on %d boards in %s (%.0f listings/s)\n", made.Load(), boards, took.Round(time.Millisecond), float64(made.Load())/took.Seconds())
 	return nil
 }
+
+// seedAtOnce is how many boards are filled at the same time: while one waits
+// for Postgres, another prepares its rows.
+const seedAtOnce = 3
 
 // seedChunk is how many listings one transaction writes.
 const seedChunk = 2000

@@ -234,7 +234,10 @@ func (c *Config) check(mode string) Problems {
 		need("SHINGLE_SMTP_URL", c.SMTPURL, "smtp://user:password@host:587")
 		need("SHINGLE_BOARD_DOMAIN", c.BoardDomain, "boards live at <slug>.<it>")
 		fallthrough
-	case "board", "staff", "seed", "search", "doctor":
+	case "board":
+		need("SHINGLE_BOARD_DOMAIN", c.BoardDomain, "boards live at <slug>.<it>")
+		fallthrough
+	case "staff", "seed", "search", "doctor":
 		need("SHINGLE_DATABASE_URL", c.DatabaseURL, "the app's login")
 		need("SHINGLE_PLATFORM_DATABASE_URL", c.PlatformDatabaseURL, "the platform's login")
 	case "migrate":

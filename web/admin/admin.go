@@ -187,7 +187,7 @@ func (a *Admin) page(c *gin.Context, title string, actions ...console.Link) cons
 		p.User = s.Operator.Label()
 		p.Menu = []console.Link{{Label: a.t(c, "admin.all_boards"), URL: a.Links.Platform("/boards?stay=1"), Icon: "world"}, {Label: a.t(c, "admin.account"), URL: a.Links.Platform("/account"), Icon: "user"}}
 	}
-	if t.State != tenant.Active {
+	if t.State != tenant.Active && !a.permissions(c).Empty() {
 		p.Banner = a.t(c, "admin.suspended", t.StateReason)
 	}
 	w := a.waiting(ctx)

@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"regexp"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -169,7 +170,9 @@ func (s *Shell) Render(c *gin.Context, status int, page string, p Page, data any
 	p.Nonce, p.Data = route.Nonce(c), data
 	if ok := c.Query("ok"); ok != "" && s.words.Has(p.Locale, "done."+ok) {
 		p.Done = s.words.T(p.Locale, "done."+ok, c.Query("n"))
-		p.Undo = route.LocalPath(c.Query("undo"), "")
+		if u := c.Query("undo"); undoForm.MatchString(u) {
+			p.Undo = u
+		}
 	}
 	block := "layout"
 	if c.GetHeader("HX-Request") == "true" && c.GetHeader("HX-Target") != "" && t.Lookup("fragment-"+c.GetHeader("HX-Target")) != nil {
@@ -177,6 +180,10 @@ func (s *Shell) Render(c *gin.Context, status int, page string, p Page, data any
 	}
 	return route.HTML(c, status, func(w io.Writer) error { return t.ExecuteTemplate(w, block, &p) })
 }
+
+// undoForm is what an Undo button may post to: a crafted link must not put
+// another act behind it.
+var undoForm = regexp.MustCompile(`^/admin/listings/(bulk\?[A-Za-z0-9=&%,_-]*|[0-9a-f-]{36}/restore)$`)
 
 // Explain turns the field errors of a refused form into words: texts that are
 // keys of the catalogue are translated.

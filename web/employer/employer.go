@@ -70,9 +70,9 @@ func (e *Employer) PublicRoutes() []route.Route {
 	return []route.Route{
 		{Method: GET, Path: "/employers", Handle: e.landing, Can: pub},
 		{Method: GET, Path: "/post", Handle: e.postForm, Can: pub},
-		{Method: POST, Path: "/post", Handle: e.post, Can: pub, Body: 3 << 20},
+		{Method: POST, Path: "/post", Handle: e.post, Can: pub, Body: 25 << 20},
 		{Method: GET, Path: "/post/:draft", Handle: e.editDraftForm, Can: pub},
-		{Method: POST, Path: "/post/:draft", Handle: e.editDraft, Can: pub, Body: 3 << 20},
+		{Method: POST, Path: "/post/:draft", Handle: e.editDraft, Can: pub, Body: 25 << 20},
 		{Method: GET, Path: "/post/:draft/preview", Handle: e.preview, Can: pub},
 		{Method: GET, Path: "/post/:draft/products", Handle: e.products, Can: pub},
 		{Method: POST, Path: "/post/:draft/products", Handle: e.buy, Can: pub},
@@ -92,7 +92,7 @@ func (e *Employer) DeskRoutes() []route.Route {
 	return []route.Route{
 		{Method: GET, Path: "/employers/desk", Handle: e.desk, Can: in},
 		{Method: GET, Path: "/employers/listings/:id", Handle: e.showListing, Can: in},
-		{Method: POST, Path: "/employers/listings/:id", Handle: e.saveListing, Can: in, Body: 3 << 20},
+		{Method: POST, Path: "/employers/listings/:id", Handle: e.saveListing, Can: in, Body: 25 << 20},
 		{Method: POST, Path: "/employers/listings/:id/move", Handle: e.move, Can: in},
 		{Method: POST, Path: "/employers/listings/:id/relist", Handle: e.relist, Can: in},
 		{Method: GET, Path: "/employers/listings/:id/applicants", Handle: e.applicants, Can: in},

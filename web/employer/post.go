@@ -331,6 +331,9 @@ func (e *Employer) checkout(c *gin.Context, l *listings.Listing, action, success
 			if version == "" {
 				version = "none@0" // the board has published no terms of its own
 			}
+			if l.PersonID == nil {
+				return fault.New(fault.Conflict, "products.changed")
+			}
 			person, err := e.People.ByID(ctx, tx, *l.PersonID)
 			if err != nil {
 				return err

@@ -75,9 +75,15 @@ func adapt(r Route, guard Guard, page ErrorPage, log *slog.Logger) gin.HandlerFu
 	}
 	return func(c *gin.Context) {
 		c.Set(routeKey, r.Path)
-		if c.Request.Body != nil {
+		if c.Request.Body != nil && c.Request.Body != http.NoBody {
 			c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, limit)
 		}
+		// net/http removes the files of its own request only, and ours is a copy.
+		defer func() {
+			if f := c.Request.MultipartForm; f != nil {
+				_ = f.RemoveAll()
+			}
+		}()
 		err := guard(c, r.Can)
 		if err == nil {
 			err = r.Handle(c)

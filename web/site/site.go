@@ -73,7 +73,7 @@ func (s *Site) Routes() []route.Route {
 		{Method: GET, Path: "/jobs", Handle: s.cached(s.jobs), Can: pub},
 		{Method: GET, Path: "/jobs/:listing", Handle: s.cached(s.listing), Can: pub},
 		{Method: GET, Path: "/jobs/:listing/apply", Handle: s.applyForm, Can: pub},
-		{Method: POST, Path: "/jobs/:listing/apply", Handle: s.apply, Can: pub, Body: 6 << 20},
+		{Method: POST, Path: "/jobs/:listing/apply", Handle: s.apply, Can: pub, Body: 25 << 20},
 		{Method: GET, Path: "/jobs/:listing/report", Handle: s.reportForm, Can: pub},
 		{Method: POST, Path: "/jobs/:listing/report", Handle: s.report, Can: pub},
 		{Method: GET, Path: "/applications/withdraw", Handle: s.withdrawForm, Can: pub},
