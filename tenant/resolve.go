@@ -51,6 +51,7 @@ type board struct {
 	asked     atomic.Int64 // unix nanoseconds of the last answer from Postgres
 	tried     atomic.Int64 // and of the last question
 	forgotten atomic.Bool  // its settings changed: ask before the next use
+	movedAt   atomic.Int64 // unix nanoseconds of the last change heard of
 }
 
 type entry struct {
@@ -225,7 +226,10 @@ func (r *Resolver) fetch(ctx context.Context, where string, arg any) (*Tenant, e
 	b.tenant.Store(t)
 	b.asked.Store(asked.UnixNano())
 	b.tried.Store(asked.UnixNano())
-	b.forgotten.Store(false)
+	// A change heard of while this was being read may not be in it.
+	if b.movedAt.Load() <= asked.UnixNano() {
+		b.forgotten.Store(false)
+	}
 	return t, nil
 }
 
@@ -245,8 +249,9 @@ func (r *Resolver) Moved(id ID, generation int64) {
 		}
 		t := *old
 		t.Generation = generation
+		b.movedAt.Store(r.now().UnixNano())
+		b.forgotten.Store(true)
 		if b.tenant.CompareAndSwap(old, &t) {
-			b.forgotten.Store(true)
 			return
 		}
 	}
@@ -258,6 +263,7 @@ func (r *Resolver) Forget(host string) {
 	defer r.mu.Unlock()
 	r.epoch++
 	if e := r.known[host]; e != nil {
+		e.board.movedAt.Store(r.now().UnixNano())
 		e.board.forgotten.Store(true)
 	}
 	delete(r.known, host)

@@ -232,7 +232,6 @@ func (c *Config) check(mode string) Problems {
 			bad("SHINGLE_STRIPE_WEBHOOK_SECRET is missing: `shingle stripe webhooks` makes the endpoints and prints it")
 		}
 		need("SHINGLE_SMTP_URL", c.SMTPURL, "smtp://user:password@host:587")
-		need("SHINGLE_BOARD_DOMAIN", c.BoardDomain, "boards live at <slug>.<it>")
 		fallthrough
 	case "board":
 		need("SHINGLE_BOARD_DOMAIN", c.BoardDomain, "boards live at <slug>.<it>")

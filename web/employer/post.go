@@ -2,6 +2,7 @@ package employer
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -331,6 +332,13 @@ func (e *Employer) checkout(c *gin.Context, l *listings.Listing, action, success
 			if version == "" {
 				version = "none@0" // the board has published no terms of its own
 			}
+			// Paid already, or a payment under way: nobody pays twice for one posting.
+			if paid, err := e.Listings.Paid(ctx, tx, l.ID); err != nil || paid {
+				return errors.Join(err, alreadyPaid(paid))
+			}
+			if o, err := e.Billing.LatestOrder(ctx, tx, l.ID); err == nil && o.State == billing.Processing {
+				return alreadyPaid(true)
+			}
 			if l.PersonID == nil {
 				return fault.New(fault.Conflict, "products.changed")
 			}
@@ -451,4 +459,12 @@ func (e *Employer) landing(c *gin.Context) error {
 	p.SignIn = themes.SignInBox{Form: e.Site.Form(v, "/sign-in", nil, nil)}
 	p.Canonical = e.Links.Board(v.T, "/employers")
 	return e.Site.Render(c, v, http.StatusOK, "employers", p)
+}
+
+// alreadyPaid refuses a second sale of one posting.
+func alreadyPaid(paid bool) error {
+	if !paid {
+		return nil
+	}
+	return fault.New(fault.Conflict, "products.changed")
 }
