@@ -49,15 +49,28 @@ func (s *Service) AskRefund(ctx context.Context, tx bun.IDB, orderID uuid.UUID, 
 // was paid: false means that there was nothing to refund. It runs in the
 // caller's transaction, with the rejection.
 func (s *Service) RefundListing(ctx context.Context, tx bun.IDB, listing uuid.UUID, reason string) (bool, error) {
-	o, err := s.LatestOrder(ctx, tx, listing)
-	if fault.Is(err, fault.NotFound) {
-		return false, nil
-	}
-	if err != nil || !o.Refundable() {
+	board, err := tenant.IDFrom(ctx)
+	if err != nil {
 		return false, err
 	}
-	_, err = s.AskRefund(ctx, tx, o.ID, reason)
-	return err == nil, err
+	// What is open is not paid any more; what was paid is the sale whose posting
+	// is still in force, whichever order came last.
+	if err := s.cancelOpen(ctx, tx, listing); err != nil {
+		return false, err
+	}
+	var paid []uuid.UUID
+	err = tx.NewRaw(`SELECT o.id FROM orders AS o JOIN entitlements AS e ON e.tenant_id = o.tenant_id AND e.order_id = o.id AND e.kind = 'posting'
+		WHERE o.tenant_id = ? AND o.listing_id = ? AND o.state = 'paid' AND o.amount > 0 AND o.refunded_amount = 0
+			AND e.revoked_at IS NULL AND (e.ends_at IS NULL OR e.ends_at > ?) ORDER BY o.created_at`, board, listing, s.now()).Scan(ctx, &paid)
+	if err != nil {
+		return false, err
+	}
+	for _, id := range paid {
+		if _, err := s.AskRefund(ctx, tx, id, reason); err != nil {
+			return false, err
+		}
+	}
+	return len(paid) > 0, nil
 }
 
 // refundTask carries a refund out: the wish is committed, Stripe does it under

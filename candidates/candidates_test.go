@@ -364,3 +364,57 @@ func TestReport(t *testing.T) {
 		return nil
 	})
 }
+
+// TestTheAddressThatHearsOfApplicationsOpensThem: a listing that the board
+// posted has no employer; whoever its applications go to reads them, once the
+// address is proven.
+func TestTheAddressThatHearsOfApplicationsOpensThem(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	ln, err := links.New("http://localhost:8080", "platform.localhost", "localhost")
+	if err != nil {
+		t.Fatal(err)
+	}
+	people := accounts.NewPeople(d.DB, accounts.NewLimiter(nil, d.clock.Now), ln, d.clock.Now)
+	var hr, other *accounts.Person
+	var id uuid.UUID
+	d.write(t, d.ctx, func(ctx context.Context, tx bun.IDB) (err error) {
+		co, err := d.s.Listings.FindOrCreateCompany(ctx, tx, "Weir Trust", "", nil)
+		if err != nil {
+			return err
+		}
+		rows := []listings.Listing{{CompanyID: co.ID, Title: "Weir warden", Description: "<p>Mind the weir.</p>", State: listings.Live, ApplyMethod: listings.ApplyBoard, ApplyTarget: "hr@weir.example"}}
+		if err := d.s.Listings.BulkInsert(ctx, tx, rows, false); err != nil {
+			return err
+		}
+		id = rows[0].ID
+		if hr, err = people.FindOrCreate(ctx, tx, "hr@weir.example", ""); err != nil {
+			return err
+		}
+		if other, err = people.FindOrCreate(ctx, tx, "other@weir.example", ""); err != nil {
+			return err
+		}
+		return people.Confirm(ctx, tx, other)
+	})
+	a, err := d.s.Apply(d.ctx, id, form())
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := func(person uuid.UUID) error {
+		_, r, err := d.s.CV(d.ctx, person, a.ID, "")
+		if err == nil {
+			_ = r.Close()
+		}
+		return err
+	}
+	if err := open(hr.ID); !fault.Is(err, fault.NotFound) {
+		t.Errorf("before the address is proven: %v", err)
+	}
+	d.write(t, d.ctx, func(ctx context.Context, tx bun.IDB) error { return people.Confirm(ctx, tx, hr) })
+	if err := open(hr.ID); err != nil {
+		t.Errorf("the address that hears of it: %v", err)
+	}
+	if err := open(other.ID); !fault.Is(err, fault.NotFound) {
+		t.Errorf("another address: %v", err)
+	}
+}

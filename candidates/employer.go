@@ -32,21 +32,7 @@ func (s *Service) owned(ctx context.Context, tx bun.IDB, person, application uui
 
 // OwnListing reads a listing on the person's desk. Kind: fault.NotFound.
 func (s *Service) OwnListing(ctx context.Context, tx bun.IDB, person, listing uuid.UUID) (*listings.Listing, error) {
-	l, err := s.Listings.ByID(ctx, tx, listing)
-	if err != nil {
-		return nil, err
-	}
-	if l.PersonID != nil && *l.PersonID == person {
-		return l, nil
-	}
-	member, err := s.Listings.IsMember(ctx, tx, l.CompanyID, person)
-	if err != nil {
-		return nil, err
-	}
-	if !member {
-		return nil, fault.New(fault.NotFound, "listing not found")
-	}
-	return l, nil
+	return s.Listings.Owned(ctx, tx, listing, person)
 }
 
 // Applicants lists a listing's applications, newest first; status "" is all.

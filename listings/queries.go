@@ -370,8 +370,9 @@ func (s *Store) DeskList(ctx context.Context, tx bun.IDB, person uuid.UUID) ([]C
 	err = tx.NewRaw(cardSelect+pendingColumn+cardFrom+` AND l.state <> 'removed' AND l.id IN (
 		SELECT d.id FROM listings AS d WHERE d.tenant_id = ? AND d.person_id = ?
 		UNION SELECT d.id FROM company_members AS cm JOIN listings AS d ON d.tenant_id = cm.tenant_id AND d.company_id = cm.company_id
-			WHERE cm.tenant_id = ? AND cm.person_id = ?)
-		ORDER BY l.updated_at DESC, l.id LIMIT 500`, board, board, person, board, person).Scan(ctx, &cards)
+			WHERE cm.tenant_id = ? AND cm.person_id = ?
+		UNION SELECT l.id FROM listings AS l WHERE l.tenant_id = ? AND `+takesApplications+`)
+		ORDER BY l.updated_at DESC, l.id LIMIT 500`, board, board, person, board, person, board, person).Scan(ctx, &cards)
 	return cards, err
 }
 

@@ -204,10 +204,18 @@ func (s *Store) Owns(ctx context.Context, tx bun.IDB, id, person uuid.UUID) (boo
 	}
 	var ok bool
 	err = tx.NewRaw(`SELECT EXISTS (SELECT 1 FROM listings AS l WHERE l.tenant_id = ? AND l.id = ? AND (l.person_id = ?
-		OR EXISTS (SELECT 1 FROM company_members AS cm WHERE cm.tenant_id = l.tenant_id AND cm.company_id = l.company_id AND cm.person_id = ?)))`,
-		board, id, person, person).Scan(ctx, &ok)
+		OR EXISTS (SELECT 1 FROM company_members AS cm WHERE cm.tenant_id = l.tenant_id AND cm.company_id = l.company_id AND cm.person_id = ?)
+		OR `+takesApplications+`))`,
+		board, id, person, person, person).Scan(ctx, &ok)
 	return ok, err
 }
+
+// takesApplications: a listing that the board posted or imported is also on the
+// desk of whoever its applications go to, once that address is proven.
+const takesApplications = `(l.person_id IS NULL AND l.apply_method = 'board' AND EXISTS (SELECT 1 FROM people AS p
+	JOIN boards AS b ON b.id = p.tenant_id
+	WHERE p.tenant_id = l.tenant_id AND p.id = ? AND p.confirmed_at IS NOT NULL
+		AND p.email = coalesce(nullif(l.apply_target, ''), lower(b.contact_email))))`
 
 // Owned is ByID for the employer's desk. Kind: fault.NotFound for a listing
 // that is not the person's, which says no more than an unknown one would.
