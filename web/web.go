@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -130,13 +131,26 @@ func observe(reg *prometheus.Registry, log *slog.Logger) gin.HandlerFunc {
 	took := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "shingle_http_seconds", Help: "Time of an answer by route and status class.",
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5}}, []string{"route", "status"})
 	reg.MustRegister(took)
+	// Routes are few: each finds its histogram without hashing labels.
+	var mu sync.RWMutex
+	known := map[series]prometheus.Observer{}
 	return route.Observe(func(c *gin.Context, d time.Duration) {
 		status := c.Writer.Status()
 		path := route.PathOf(c)
 		if path == "" {
 			path = "none"
 		}
-		took.WithLabelValues(path, classes[min(max(status/100, 1), 5)]).Observe(d.Seconds())
+		at := series{path, min(max(status/100, 1), 5)}
+		mu.RLock()
+		o := known[at]
+		mu.RUnlock()
+		if o == nil {
+			o = took.WithLabelValues(path, classes[at.class])
+			mu.Lock()
+			known[at] = o
+			mu.Unlock()
+		}
+		o.Observe(d.Seconds())
 		if status >= 500 {
 			board := ""
 			if t := tenant.From(c.Request.Context()); t != nil {
@@ -145,6 +159,12 @@ func observe(reg *prometheus.Registry, log *slog.Logger) gin.HandlerFunc {
 			log.Warn("answered an error", "route", path, "status", status, "board", board, "request", tenant.RequestIDFrom(c.Request.Context()), "ms", d.Milliseconds())
 		}
 	})
+}
+
+// series is one histogram: a route and a class of its answers.
+type series struct {
+	path  string
+	class int
 }
 
 var classes = [...]string{"", "1xx", "2xx", "3xx", "4xx", "5xx"}

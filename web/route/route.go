@@ -74,7 +74,6 @@ func adapt(r Route, guard Guard, page ErrorPage, log *slog.Logger) gin.HandlerFu
 		limit = 1 << 20
 	}
 	return func(c *gin.Context) {
-		c.Set(routeKey, r.Path)
 		if c.Request.Body != nil && c.Request.Body != http.NoBody {
 			c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, limit)
 		}
@@ -94,10 +93,8 @@ func adapt(r Route, guard Guard, page ErrorPage, log *slog.Logger) gin.HandlerFu
 	}
 }
 
-const routeKey = "route"
-
 // PathOf is the matched route's pattern, for logs and metrics.
-func PathOf(c *gin.Context) string { return c.GetString(routeKey) }
+func PathOf(c *gin.Context) string { return c.FullPath() }
 
 // statuses is the one table from kind to status.
 var statuses = map[fault.Kind]int{

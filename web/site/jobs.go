@@ -2,8 +2,10 @@ package site
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -186,10 +188,12 @@ func (s *Site) searchBox(_ *view, q search.Query) themes.SearchBox {
 	return box
 }
 
+// hidden are a form's fields in one order: a page's bytes, and so its ETag,
+// must not depend on a map's.
 func hidden(v url.Values) []themes.Hidden {
 	var out []themes.Hidden
-	for name, values := range v {
-		for _, value := range values {
+	for _, name := range slices.Sorted(maps.Keys(v)) {
+		for _, value := range v[name] {
 			out = append(out, themes.Hidden{Name: name, Value: value})
 		}
 	}
