@@ -57,6 +57,8 @@ var Catalogue = [...]Entry{
 	{"team", "manage", OnBoard},
 	{"settings", "read", OnBoard},
 	{"settings", "write", OnBoard},
+	{"mail", "read", OnBoard | OnPlatform},
+	{"mail", "write", OnBoard},
 	{"audit", "read", OnBoard | OnPlatform},
 	{"board", "create", OnPlatform},
 	{"board", "suspend", OnPlatform},

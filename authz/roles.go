@@ -56,7 +56,7 @@ var builtins = [...]builtin{
 	}},
 	{name: Superadmin, scope: OnPlatform, all: true},
 	{name: Support, scope: OnPlatform, can: []string{
-		"board: read create suspend", "order: read", "task: read retry", "event: read", "audit: read", "staff: read",
+		"board: read create suspend", "order: read", "task: read retry", "event: read", "mail: read", "audit: read", "staff: read",
 	}},
 	{name: Billing, scope: OnPlatform, can: []string{
 		"board: read fee", "order: read", "event: read", "audit: read", "task: read",

@@ -27,12 +27,20 @@ type post struct {
 	box   *mailbox.Box
 	board *tenant.Tenant
 	ctx   context.Context
+	dir   string
 }
 
 func newPost(t *testing.T) *post {
 	t.Helper()
+	return newPostWith(t, func(*post, *mail.Sender) {})
+}
+
+// newPostWith lets a test change the sender before it takes its task over.
+func newPostWith(t *testing.T, change func(*post, *mail.Sender)) *post {
+	t.Helper()
 	w := testkit.NewWorld(t)
-	box, err := mailbox.Open(t.TempDir(), time.Now)
+	dir := t.TempDir()
+	box, err := mailbox.Open(dir, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +60,8 @@ func newPost(t *testing.T) *post {
 	if err := s.Load(); err != nil {
 		t.Fatal(err)
 	}
-	p := &post{World: w, mux: tasks.NewMux(), box: box, board: w.Board(t, "acme")}
+	p := &post{World: w, mux: tasks.NewMux(), box: box, board: w.Board(t, "acme"), dir: dir}
+	change(p, s)
 	s.Register(p.mux)
 	p.ctx = w.Ctx(t, p.board)
 	return p

@@ -43,6 +43,13 @@ type Sender struct {
 	PlatformName string
 	// Brand finds a board's colours; nil means the house style.
 	Brand func(ctx context.Context, t *tenant.Tenant) Brand
+	// Identities open the keys of boards that send under their own name; nil
+	// means that all mail comes from From.
+	Identities *Identities
+	// Refs and ReturnDomain make the envelope's sender, so that what comes back
+	// names its mail; without a domain the envelope carries From.
+	Refs         Refs
+	ReturnDomain string
 
 	words *Catalogue
 	html  *htmltemplate.Template
@@ -89,8 +96,17 @@ func (s *Sender) send(ctx context.Context, t *tasks.Task) error {
 		return err
 	}
 	var r row
-	err := s.inDoor(ctx, func(ctx context.Context, tx bun.IDB) error {
-		return tx.NewRaw(`SELECT * FROM mails WHERE tenant_id = ? AND id = ?`, t.TenantID, p.MailID).Scan(ctx, &r)
+	from := &origin{}
+	reason := ""
+	err := s.inDoor(ctx, func(ctx context.Context, tx bun.IDB) (err error) {
+		if err := tx.NewRaw(`SELECT * FROM mails WHERE tenant_id = ? AND id = ?`, t.TenantID, p.MailID).Scan(ctx, &r); err != nil {
+			return err
+		}
+		if reason, err = suppressed(ctx, tx, r.Recipient); err != nil {
+			return err
+		}
+		from, err = originOf(ctx, tx)
+		return err
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil // erased meanwhile
@@ -98,9 +114,13 @@ func (s *Sender) send(ctx context.Context, t *tasks.Task) error {
 	if err != nil {
 		return err
 	}
-	state, note := "sent", ""
-	if r.State == "queued" {
-		msg, err := s.build(ctx, &r)
+	state, note, unknown := "sent", "", false
+	switch {
+	case r.State != "queued":
+	case reason != "":
+		state, note = "suppressed", reason
+	default:
+		msg, err := s.build(ctx, &r, from)
 		if err == nil {
 			err = s.Transport.Send(ctx, msg)
 		}
@@ -109,11 +129,17 @@ func (s *Sender) send(ctx context.Context, t *tasks.Task) error {
 		}
 		if err != nil {
 			state, note = "refused", fault.TextOf(err)
+			unknown = errors.Is(err, errNoMailbox)
 		}
 	}
 	return s.inDoor(ctx, func(ctx context.Context, tx bun.IDB) error {
 		if err := t.Finish(ctx, tx); err != nil {
 			return err
+		}
+		if unknown {
+			if err := Suppress(ctx, tx, r.Recipient, "bounce", note); err != nil {
+				return err
+			}
 		}
 		// Links in the payload may grant something: they are not kept once sent.
 		_, err := tx.NewRaw(`UPDATE mails SET state = ?, error = ?, sent_at = now(), payload = '{}'
@@ -129,9 +155,44 @@ type view struct {
 
 	QuoteLines []string
 	Items      []Item
+	// What the board puts under all its mails.
+	Footer, Postal []string
 }
 
-func (s *Sender) build(ctx context.Context, r *row) (*gomail.Msg, error) {
+// origin is what a board's own identity adds to its mails.
+type origin struct {
+	identity *Identity
+	key      *Key
+}
+
+// originOf reads the identity of the context's board; the platform has none.
+func originOf(ctx context.Context, tx bun.IDB) (*origin, error) {
+	o := &origin{}
+	if tenant.From(ctx) == nil {
+		return o, nil
+	}
+	var err error
+	if o.identity, err = IdentityOf(ctx, tx); err != nil || o.identity.State != Verified {
+		return o, err
+	}
+	k := new(Key)
+	err = tx.NewSelect().Model(k).Where("dk.state = ?", ActiveKey).Scan(ctx)
+	if errors.Is(err, sql.ErrNoRows) {
+		return o, nil
+	}
+	o.key = k
+	return o, err
+}
+
+// address is the message's sender: the board's own when its key can sign.
+func (o *origin) address(fallback string) string {
+	if o.key != nil && o.identity.Address() != "" {
+		return o.identity.Address()
+	}
+	return fallback
+}
+
+func (s *Sender) build(ctx context.Context, r *row, from *origin) (*gomail.Msg, error) {
 	var p payload
 	if err := json.Unmarshal(r.Payload, &p); err != nil {
 		return nil, fmt.Errorf("mail payload: %w", err)
@@ -158,7 +219,40 @@ func (s *Sender) build(ctx context.Context, r *row) (*gomail.Msg, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.message(r, v, name, replyTo)
+	if i := from.identity; i != nil {
+		v.Footer, v.Postal = lines(i.Footer), lines(i.Postal)
+	}
+	address := from.address(s.From)
+	m, err := s.message(r, v, name, replyTo, address)
+	if err != nil {
+		return nil, err
+	}
+	if s.ReturnDomain != "" {
+		domain := s.ReturnDomain
+		if from.key != nil && from.identity.OwnReturn {
+			domain = "bounce." + from.identity.Domain
+		}
+		if err := m.EnvelopeFrom(s.Refs.Address(r.ID, domain)); err != nil {
+			return nil, err
+		}
+		m.SetGenHeader(RefHeader, s.Refs.Of(r.ID))
+	}
+	if from.key == nil || s.Identities == nil || address == s.From {
+		return m, nil
+	}
+	signer, err := s.Identities.signer(from.key)
+	if err != nil {
+		return nil, err
+	}
+	return m, sign(m, from.identity.Domain, from.key.Selector, signer)
+}
+
+// lines parts a text that a board wrote.
+func lines(s string) []string {
+	if s = strings.TrimSpace(s); s == "" {
+		return nil
+	}
+	return strings.Split(strings.ReplaceAll(s, "\r\n", "\n"), "\n")
 }
 
 func (s *Sender) view(r *row, p *payload, data Data, brand Brand) (*view, error) {
@@ -179,7 +273,7 @@ func (s *Sender) view(r *row, p *payload, data Data, brand Brand) (*view, error)
 	return v, nil
 }
 
-func (s *Sender) message(r *row, v *view, name, replyTo string) (*gomail.Msg, error) {
+func (s *Sender) message(r *row, v *view, name, replyTo, from string) (*gomail.Msg, error) {
 	var html, text bytes.Buffer
 	if err := s.html.Execute(&html, v); err != nil {
 		return nil, err
@@ -187,8 +281,9 @@ func (s *Sender) message(r *row, v *view, name, replyTo string) (*gomail.Msg, er
 	if err := s.text.Execute(&text, v); err != nil {
 		return nil, err
 	}
-	m := gomail.NewMsg()
-	m.FromMailAddress(&netmail.Address{Name: oneLine(name), Address: s.From})
+	// Whose program wrote the mail is nobody's business.
+	m := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
+	m.FromMailAddress(&netmail.Address{Name: oneLine(name), Address: from})
 	if err := m.To(r.Recipient); err != nil {
 		return nil, fault.New(fault.Invalid, "the recipient's address cannot be written to")
 	}
@@ -197,13 +292,13 @@ func (s *Sender) message(r *row, v *view, name, replyTo string) (*gomail.Msg, er
 			return nil, fault.New(fault.Invalid, "the reply address cannot be written to")
 		}
 	}
-	_, domain, _ := strings.Cut(s.From, "@")
+	_, domain, _ := strings.Cut(from, "@")
 	m.SetMessageIDWithValue(r.MessageID + "@" + domain)
 	m.SetDateWithValue(r.CreatedAt)
 	m.Subject(v.Subject)
 	// Auto-replies and vacation notes stay away.
 	m.SetGenHeader("Auto-Submitted", "auto-generated")
-	m.SetGenHeader("X-Shingle-Kind", r.Kind)
+	m.SetGenHeader("X-Mail-Kind", r.Kind)
 	if v.StopURL != "" {
 		m.SetGenHeader(gomail.HeaderListUnsubscribe, "<"+v.StopURL+">")
 		m.SetGenHeader(gomail.HeaderListUnsubscribePost, "List-Unsubscribe=One-Click")
@@ -253,6 +348,9 @@ func NewSMTP(raw string) (*SMTP, error) {
 	return s, nil
 }
 
+// errNoMailbox is a refusal that says the address itself is no good.
+var errNoMailbox = errors.New("no such mailbox")
+
 // Send implements Transport.
 func (s *SMTP) Send(ctx context.Context, m *gomail.Msg) error {
 	c, err := gomail.NewClient(s.host, s.opts...)
@@ -261,8 +359,12 @@ func (s *SMTP) Send(ctx context.Context, m *gomail.Msg) error {
 	}
 	if err := c.DialAndSendWithContext(ctx, m); err != nil {
 		var se *gomail.SendError
-		if errors.As(err, &se) && !se.IsTemp() && se.ErrorCode() >= 550 && se.ErrorCode() <= 553 {
-			return fault.New(fault.Invalid, "the recipient's server refused the address (%d)", se.ErrorCode())
+		if errors.As(err, &se) && !se.IsTemp() && se.Reason != gomail.ErrSMTPMailFrom && se.ErrorCode() >= 550 && se.ErrorCode() <= 553 {
+			status := se.EnhancedStatusCode()
+			if strings.HasPrefix(status, "5.1.") || status == "" && se.ErrorCode() == 550 && se.Reason == gomail.ErrSMTPRcptTo {
+				return fault.Wrap(errNoMailbox, fault.Invalid, "the recipient's server knows no such address (%d)", se.ErrorCode())
+			}
+			return fault.New(fault.Invalid, "the recipient's server refused the message (%d %s)", se.ErrorCode(), status)
 		}
 		// The text may quote the recipient: keep the code alone.
 		code := 0

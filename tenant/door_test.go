@@ -154,6 +154,7 @@ func TestCatalogue(t *testing.T) {
 		"operator_sessions":   "sessions of platform-wide people",
 		"operator_tokens":     "secrets of platform-wide people",
 		"stripe_events":       "stored before the board is known",
+		"mail_returns":        "stored before the board is known",
 		"platform_policy":     "one row: the version of the platform's own roles",
 		"bun_migrations":      "which migrations ran; no tenant's data",
 		"bun_migration_locks": "the migrator's own; no tenant's data",

@@ -25,6 +25,7 @@ import (
 	"shingle/internal/links"
 	"shingle/internal/testkit"
 	"shingle/listings"
+	"shingle/mail"
 	"shingle/search"
 	"shingle/search/postgres"
 	"shingle/tenant"
@@ -102,7 +103,7 @@ func newHouse(t testing.TB) *house {
 	h.parts = web.Parts{Boards: w.Boards, Site: pages, Assets: assets, Log: log, Registry: prometheus.NewRegistry(), PlatformHosts: []string{platformHost},
 		Employer: &employer.Employer{DB: w.DB, Links: h.links, Site: pages, Listings: store, Billing: money, Candidates: applied, People: people, Limits: limits, Key: key, Now: time.Now},
 		Admin: &admin.Admin{DB: w.DB, Platform: w.Platform, Boards: w.Boards, Notifier: w.Notifier, Links: h.links, Site: pages, Listings: store, Billing: money,
-			Candidates: applied, Operators: h.operators, Gate: gate, Packs: packs, Looks: look, Files: files, Now: time.Now},
+			Candidates: applied, Operators: h.operators, Gate: gate, Packs: packs, Looks: look, Files: files, Mail: &mail.Identities{DB: w.DB, Platform: w.Platform, Now: time.Now}, Now: time.Now},
 		Platform: &platform.Platform{Platform: w.Platform, Operators: h.operators, Gate: gate, Links: h.links, Launcher: launcher},
 		API:      &api.API{DB: w.DB, Links: h.links, Listings: store, Search: found, Site: pages, Now: time.Now},
 		Hooks:    &hooks.Hooks{Inbox: money},

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,6 +29,7 @@ import (
 	"shingle/internal/fault"
 	"shingle/internal/links"
 	"shingle/internal/pg"
+	"shingle/internal/seal"
 	"shingle/listings"
 	"shingle/mail"
 	"shingle/search"
@@ -69,6 +72,8 @@ type app struct {
 	candidates *candidates.Service
 	launcher   *platform.Launcher
 	sender     *mail.Sender
+	identities *mail.Identities
+	returns    *mail.Returns
 	// demoOnboard finishes an account at the simulator; nil elsewhere.
 	demoOnboard func(account string) error
 }
@@ -144,7 +149,27 @@ func (a *app) services() (err error) {
 	a.billing = billing.New(billing.Options{DB: a.db, Platform: a.platform, Listings: a.listings, Links: a.links,
 		Stripe: billing.NewStripe(a.cfg.StripeKey, a.cfg.StripeAPIBase, a.log), Secrets: a.cfg.StripeWebhookSecrets, Now: time.Now, Log: a.log})
 	a.candidates = &candidates.Service{DB: a.db, Platform: a.platform, Listings: a.listings, Files: a.files, Links: a.links, Find: a.find, Key: a.cfg.Secret(), Now: time.Now}
+	if err := a.mailParts(); err != nil {
+		return err
+	}
 	a.launcher = &platform.Launcher{Platform: a.platform, Operators: a.operators, Notifier: a.notifier, Links: a.links}
+	return nil
+}
+
+// mailParts are whose name mail carries and what comes back.
+func (a *app) mailParts() error {
+	secret := a.cfg.Secret()
+	if len(secret) == 0 {
+		return nil // commands that send no mail and show no console
+	}
+	sealer, err := seal.New("shingle mail keys", secret)
+	if err != nil {
+		return err
+	}
+	_, own, _ := strings.Cut(a.cfg.MailFrom, "@")
+	a.identities = &mail.Identities{DB: a.db, Platform: a.platform, DNS: net.DefaultResolver, Sealer: sealer, SPF: a.cfg.MailSPF, ReturnDomain: a.cfg.MailReturnDomain,
+		Reserved: []string{a.cfg.PlatformHost, a.cfg.BoardDomain, own}, Now: time.Now}
+	a.returns = &mail.Returns{Platform: a.platform, Refs: mail.Refs{Key: secret}, Now: time.Now}
 	return nil
 }
 
@@ -183,18 +208,21 @@ func (a *app) registerTasks(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.sender = &mail.Sender{DB: a.db, Platform: a.platform, Transport: transport, From: a.cfg.MailFrom, PlatformName: "Shingle", Brand: a.brand}
+	a.sender = &mail.Sender{DB: a.db, Platform: a.platform, Transport: transport, From: a.cfg.MailFrom, PlatformName: "Shingle", Brand: a.brand,
+		Identities: a.identities, Refs: mail.Refs{Key: a.cfg.Secret()}, ReturnDomain: a.cfg.MailReturnDomain}
 	if err := a.sender.Load(); err != nil {
 		return err
 	}
 	jobs := &listings.Worker{Store: a.listings, DB: a.db, Platform: a.platform, Bucket: a.files}
 	jobs.Register(a.mux)
 	a.sender.Register(a.mux)
+	a.identities.Register(a.mux)
+	a.returns.Register(a.mux)
 	a.sweeper.Register(a.mux)
 	a.search.Register(a.mux)
 	a.billing.Register(a.mux)
 	a.candidates.Register(a.mux)
-	return errors.Join(jobs.Schedule(ctx), a.sweeper.Schedule(ctx), a.search.Schedule(ctx), a.billing.Schedule(ctx), a.candidates.Schedule(ctx))
+	return errors.Join(jobs.Schedule(ctx), a.identities.Schedule(ctx), a.sweeper.Schedule(ctx), a.search.Schedule(ctx), a.billing.Schedule(ctx), a.candidates.Schedule(ctx))
 }
 
 // brand is a board's colours for its mails.

@@ -87,10 +87,10 @@ func (a *app) handler(dev *devLinks) (http.Handler, error) {
 		FormTargets: stripeTargets + " " + a.consoleTargets(), BoardTargets: a.links.Scheme + "://*." + a.cfg.BoardDomain + a.links.Port, TrustedProxies: a.cfg.TrustedProxies,
 		Employer: &employer.Employer{DB: a.db, Links: a.links, Site: pages, Listings: a.listings, Billing: a.billing, Candidates: a.candidates, People: a.people, Limits: a.limits, Key: key, Now: time.Now},
 		Admin: &admin.Admin{DB: a.db, Platform: a.platform, Boards: a.boards, Notifier: a.notifier, Links: a.links, Site: pages, Listings: a.listings, Billing: a.billing,
-			Candidates: a.candidates, Operators: a.operators, Gate: a.gate, Packs: a.packs, Looks: a.looks, Files: a.files, Now: time.Now},
+			Candidates: a.candidates, Operators: a.operators, Gate: a.gate, Packs: a.packs, Looks: a.looks, Files: a.files, Mail: a.identities, MailFrom: a.cfg.MailFrom, Now: time.Now},
 		Platform: &platform.Platform{Platform: a.platform, Operators: a.operators, Gate: a.gate, Links: a.links, Launcher: a.launcher},
 		API:      &api.API{DB: a.db, Links: a.links, Listings: a.listings, Search: a.search, Site: pages, Limits: a.limits, Log: a.log, Now: time.Now},
-		Hooks:    &hooks.Hooks{Inbox: a.billing},
+		Hooks:    &hooks.Hooks{Inbox: a.billing, Returns: a.returns, ReturnSecret: a.cfg.MailReturnSecret},
 	}
 	parts.Staff = &staff.Staff{Platform: a.platform, Boards: a.boards, Notifier: a.notifier, Links: a.links, Launch: a.launcher.Launch, Allowed: parts.Platform.Allowed}
 	if dev != nil {

@@ -42,8 +42,14 @@ type Config struct {
 	StripeAPIBase        string   `env:"SHINGLE_STRIPE_API_BASE"`
 	StripeWebhookSecrets []string `env:"SHINGLE_STRIPE_WEBHOOK_SECRET" secret:"all"`
 
-	SMTPURL   string `env:"SHINGLE_SMTP_URL" secret:"url"`
-	MailFrom  string `env:"SHINGLE_MAIL_FROM"`
+	SMTPURL  string `env:"SHINGLE_SMTP_URL" secret:"url"`
+	MailFrom string `env:"SHINGLE_MAIL_FROM"`
+	// MailReturnDomain takes bounces and complaints; what arrives there is posted
+	// to /webhooks/mail with MailReturnSecret.
+	MailReturnDomain string `env:"SHINGLE_MAIL_RETURN_DOMAIN"`
+	MailReturnSecret string `env:"SHINGLE_MAIL_RETURN_SECRET" secret:"all"`
+	// MailSPF are the mechanisms that let the mail server send for a domain.
+	MailSPF   string `env:"SHINGLE_MAIL_SPF"`
 	SecretKey string `env:"SHINGLE_SECRET_KEY" secret:"all"`
 	BlobURL   string `env:"SHINGLE_BLOB_URL" secret:"url"`
 
@@ -151,6 +157,7 @@ func (c *Config) defaults(mode string) {
 	if c.MailFrom == "" {
 		c.MailFrom = "boards@" + c.PlatformHost
 	}
+	c.MailReturnDomain = strings.ToLower(strings.Trim(c.MailReturnDomain, "."))
 	if c.ListenDatabaseURL == "" {
 		c.ListenDatabaseURL = c.DatabaseURL
 	}
@@ -206,6 +213,20 @@ func (c *Config) check(mode string) Problems {
 	}
 	if c.SecretKey != "" && len(c.secret()) < 32 {
 		bad("SHINGLE_SECRET_KEY is too short: 32 random bytes, as hex or base64 (openssl rand -hex 32)")
+	}
+	if c.MailReturnDomain != "" && strings.ContainsAny(c.MailReturnDomain, "@/: ") {
+		bad("SHINGLE_MAIL_RETURN_DOMAIN is not a domain: write bounces.example.net")
+	}
+	if (c.MailReturnDomain == "") != (c.MailReturnSecret == "") {
+		bad("SHINGLE_MAIL_RETURN_DOMAIN and SHINGLE_MAIL_RETURN_SECRET go together: set both or neither")
+	} else if c.MailReturnSecret != "" && len(c.MailReturnSecret) < 16 {
+		bad("SHINGLE_MAIL_RETURN_SECRET is too short: 16 characters or more (openssl rand -hex 16)")
+	}
+	for m := range strings.FieldsSeq(c.MailSPF) {
+		if !strings.Contains(m, ":") && m != "a" && m != "mx" {
+			bad("SHINGLE_MAIL_SPF holds something that is no SPF mechanism: write include:spf.example.net or ip4:192.0.2.1")
+			break
+		}
 	}
 	if c.DatabaseConns < 2 {
 		bad("SHINGLE_DATABASE_CONNECTIONS must be 2 or more")

@@ -198,7 +198,7 @@ func read(file string) (*Message, error) {
 		}
 		return v
 	}
-	m.From, m.To, m.Subject, m.Kind = readable(dec("From")), readable(dec("To")), dec("Subject"), e.Header.Get("X-Shingle-Kind")
+	m.From, m.To, m.Subject, m.Kind = readable(dec("From")), readable(dec("To")), dec("Subject"), e.Header.Get("X-Mail-Kind")
 	for fields := e.Header.Fields(); fields.Next(); {
 		v, err := fields.Text()
 		if err != nil {

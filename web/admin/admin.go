@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +25,7 @@ import (
 	"shingle/internal/fault"
 	"shingle/internal/links"
 	"shingle/listings"
+	"shingle/mail"
 	"shingle/tenant"
 	"shingle/themes"
 	"shingle/themes/looks"
@@ -51,7 +53,10 @@ type Admin struct {
 	Packs      *themes.Packs
 	Looks      *looks.Store
 	Files      *blob.Bucket
-	Now        func() time.Time
+	Mail       *mail.Identities
+	// MailFrom is the address of boards without one of their own.
+	MailFrom string
+	Now      func() time.Time
 
 	cookies accounts.Cookies
 	shell   *console.Shell
@@ -74,7 +79,7 @@ func (a *Admin) Routes() []route.Route {
 		{Method: route.POST, Path: "/admin/enter", Handle: a.enter, Can: authz.Public},
 		{Method: route.POST, Path: "/admin/sign-out", Handle: a.signOut, Can: authz.SignedIn},
 	}
-	return append(append(own, a.workRoutes()...), a.boardRoutes()...)
+	return slices.Concat(own, a.workRoutes(), a.boardRoutes(), a.mailRoutes())
 }
 
 const (
@@ -154,6 +159,7 @@ var nav = []struct{ key, url, icon, object, action string }{
 	{"admin.nav.payouts", "/admin/payouts", "credit-card", "payout", "read"},
 	{"admin.nav.look", "/admin/look", "palette", "look", "read"},
 	{"admin.nav.pages", "/admin/pages", "scale", "page", "read"},
+	{"admin.nav.mail", "/admin/mail", "mail", "mail", "read"},
 	{"admin.nav.team", "/admin/team", "users", "team", "read"},
 	{"admin.nav.settings", "/admin/settings", "settings", "settings", "read"},
 }

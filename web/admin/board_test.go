@@ -61,7 +61,7 @@ func TestBoardRoutes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &Admin{DB: w.DB, Platform: w.Platform, Boards: w.Boards, Notifier: w.Notifier, Links: ln, Site: s, Listings: ls, Billing: bill, Operators: ops, Packs: packs, Looks: store, Files: s.Files, Now: time.Now}
+	a := &Admin{DB: w.DB, Platform: w.Platform, Boards: w.Boards, Notifier: w.Notifier, Links: ln, Site: s, Listings: ls, Billing: bill, Operators: ops, Packs: packs, Looks: store, Files: s.Files, Mail: testIdentities(t, w), MailFrom: "boards@platform.example", Now: time.Now}
 	assets, err := console.LoadAssets()
 	if err != nil {
 		t.Fatal(err)

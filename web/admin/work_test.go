@@ -53,7 +53,7 @@ func smoke(t *testing.T, locale string) {
 		t.Fatal(err)
 	}
 	bill := billing.New(billing.Options{DB: w.DB, Platform: w.Platform, Listings: store, Links: l})
-	a := &Admin{DB: w.DB, Platform: w.Platform, Boards: w.Boards, Notifier: w.Notifier, Links: l, Site: s, Listings: store, Billing: bill, Candidates: cand, Packs: packs, Looks: lk, Now: time.Now}
+	a := &Admin{DB: w.DB, Platform: w.Platform, Boards: w.Boards, Notifier: w.Notifier, Links: l, Site: s, Listings: store, Billing: bill, Candidates: cand, Packs: packs, Looks: lk, Mail: testIdentities(t, w), MailFrom: "boards@platform.example", Now: time.Now}
 	assets, err := console.LoadAssets()
 	if err != nil {
 		t.Fatal(err)

@@ -72,6 +72,7 @@ func (s *Staff) Routes() []route.Route {
 		{Method: POST, Path: "/staff/tasks/:board/:id/retry", Handle: s.retry, Can: authz.Can("task", "retry")},
 		{Method: POST, Path: "/staff/tasks/:board/:id/discard", Handle: s.discard, Can: authz.Can("task", "retry")},
 		{Method: GET, Path: "/staff/events", Handle: s.events, Can: authz.Can("event", "read")},
+		{Method: GET, Path: "/staff/mail", Handle: s.mail, Can: authz.Can("mail", "read")},
 	}
 }
 
@@ -99,6 +100,7 @@ func (s *Staff) page(c *gin.Context, title string) console.Page {
 		{"staff.nav.orders", "/staff/orders", "receipt", authz.Can("order", "read")},
 		{"staff.nav.tasks", "/staff/tasks", "list-check", authz.Can("task", "read")},
 		{"staff.nav.events", "/staff/events", "inbox", authz.Can("event", "read")},
+		{"staff.nav.mail", "/staff/mail", "mail", authz.Can("mail", "read")},
 	} {
 		if s.Allowed(c, n.can) {
 			p.Nav = append(p.Nav, item(n.key, n.url, n.icon, n.can))
