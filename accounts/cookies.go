@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// The cookies' names without prefix. An operator and a person may be signed in
-// on one host.
+// The cookies' names without prefix; they stand on boards' hosts, so they name
+// nobody's program. An operator and a person may be signed in on one host.
 const (
-	OperatorCookie = "shingle_operator"
-	PersonCookie   = "shingle_person"
+	OperatorCookie = "operator"
+	PersonCookie   = "person"
 )
 
 // Secured reports whether a host can keep __Host- cookies: over https, or on

@@ -42,6 +42,9 @@ type Parts struct {
 	PlatformHosts []string
 	// FormTargets are where a form may lead besides its own host: Stripe's pages.
 	FormTargets string
+	// SignIn is the platform's host, where a console's form leads whose session
+	// has ended. Public pages do not name it: a board is its owner's.
+	SignIn string
 	// BoardTargets are the boards' platform addresses, where the sign-in's form
 	// ends: it hands an operator over to a board's console.
 	BoardTargets string
@@ -94,7 +97,7 @@ func (p *Parts) platformEngine(watch gin.HandlerFunc) (*gin.Engine, error) {
 	// Stripe's servers send no Origin and need no session.
 	route.Mount(e.Group("", route.RequestID), p.Hooks.Routes(), p.Hooks.Guard, page, p.Log)
 	e.GET(console.AssetPath, p.Assets.Serve)
-	g := e.Group("", route.RequestID, route.ConsoleHeaders(p.FormTargets+" "+p.BoardTargets), route.Recover(page, p.Log), route.CrossOrigin(page, p.Log))
+	g := e.Group("", route.RequestID, route.ConsoleHeaders(strings.Join([]string{p.FormTargets, p.SignIn, p.BoardTargets}, " ")), route.Recover(page, p.Log), route.CrossOrigin(page, p.Log))
 	route.Mount(g, p.Platform.Routes(), p.Platform.Guard, page, p.Log)
 	route.Mount(g, p.Staff.Routes(), p.Platform.Guard, page, p.Log)
 	e.NoRoute(route.RequestID, route.ConsoleHeaders(""), func(c *gin.Context) { route.Fail(c, errNoPage, page, p.Log) })
@@ -118,7 +121,7 @@ func (p *Parts) boardEngine(watch gin.HandlerFunc) (*gin.Engine, error) {
 	route.Mount(desk, p.Employer.DeskRoutes(), p.Employer.Guard, p.Employer.ErrorPage, p.Log)
 
 	adminPage := p.Admin.ErrorPage
-	adm := e.Group("", at, route.RequestID, route.ConsoleHeaders(p.FormTargets), route.Recover(adminPage, p.Log), route.CrossOrigin(adminPage, p.Log))
+	adm := e.Group("", at, route.RequestID, route.ConsoleHeaders(strings.TrimSpace(p.FormTargets+" "+p.SignIn)), route.Recover(adminPage, p.Log), route.CrossOrigin(adminPage, p.Log))
 	route.Mount(adm, p.Admin.Routes(), p.Admin.Guard, adminPage, p.Log)
 
 	p.API.Mount(e.Group("", at, route.RequestID))

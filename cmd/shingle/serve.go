@@ -84,7 +84,7 @@ func (a *app) handler(dev *devLinks) (http.Handler, error) {
 	pages := &site.Site{DB: a.db, Links: a.links, Listings: a.listings, Search: a.search, Candidates: a.candidates, Packs: a.packs, Looks: a.looks,
 		Cache: cache, Files: a.files, Limits: a.limits, Now: time.Now, CacheOn: a.cfg.PageCache}
 	parts := web.Parts{Boards: a.boards, Site: pages, Assets: assets, Log: a.log, Registry: a.registry, PlatformHosts: []string{a.cfg.PlatformHost},
-		FormTargets: stripeTargets + " " + a.consoleTargets(), BoardTargets: a.links.Scheme + "://*." + a.cfg.BoardDomain + a.links.Port, TrustedProxies: a.cfg.TrustedProxies,
+		FormTargets: stripeTargets, SignIn: a.consoleTargets(), BoardTargets: a.links.Scheme + "://*." + a.cfg.BoardDomain + a.links.Port, TrustedProxies: a.cfg.TrustedProxies,
 		Employer: &employer.Employer{DB: a.db, Links: a.links, Site: pages, Listings: a.listings, Billing: a.billing, Candidates: a.candidates, People: a.people, Limits: a.limits, Key: key, Now: time.Now},
 		Admin: &admin.Admin{DB: a.db, Platform: a.platform, Boards: a.boards, Notifier: a.notifier, Links: a.links, Site: pages, Listings: a.listings, Billing: a.billing,
 			Candidates: a.candidates, Operators: a.operators, Gate: a.gate, Packs: a.packs, Looks: a.looks, Files: a.files, Mail: a.identities, MailFrom: a.cfg.MailFrom, Now: time.Now},
