@@ -35,6 +35,10 @@ type devWorldT struct {
 }
 
 func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main() // a process of the crash tests
+		os.Exit(0)
+	}
 	code := m.Run()
 	if err := endWorld(); err != nil {
 		fmt.Fprintln(os.Stderr, "the shared world ended badly:", err)
