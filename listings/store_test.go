@@ -1,9 +1,8 @@
 package listings
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"shingle/internal/fault"
+	"shingle/internal/testkit"
 	"shingle/tasks"
 )
 
@@ -169,89 +169,6 @@ func TestPagesReadWhatTheyShow(t *testing.T) {
 		return nil
 	})
 }
-
-// Each function, called from another board, finds nothing and changes nothing.
-func TestRivalBoardsFindNothing(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, false)
-	l := w.live("Crane driver")
-	before, err := json.Marshal(w.get(l))
-	if err != nil {
-		t.Fatal(err)
-	}
-	type one = func(context.Context, bun.IDB, uuid.UUID) (*Listing, error)
-	tries := map[string]tenantFn{}
-	for name, fn := range map[string]one{"by id": w.s.ByID, "lock": w.s.Lock, "full": w.s.Full, "submit": w.s.Submit, "publish": w.s.Publish, "approve": w.s.Approve,
-		"pause": w.s.Pause, "resume": w.s.Resume, "filled": w.s.MarkFilled, "relist": w.s.Relist, "restore": w.s.Restore} {
-		tries[name] = func(ctx context.Context, tx bun.IDB) error { _, err := fn(ctx, tx, l.ID); return err }
-	}
-	for name, fn := range map[string]func(context.Context, bun.IDB, uuid.UUID, string) (*Listing, error){"send back": w.s.SendBack, "reject": w.s.Reject, "remove": w.s.Remove} {
-		tries[name] = func(ctx context.Context, tx bun.IDB) error { _, err := fn(ctx, tx, l.ID, "no"); return err }
-	}
-	tries["public id"] = func(ctx context.Context, tx bun.IDB) error { _, err := w.s.ByPublicID(ctx, tx, l.PublicID); return err }
-	tries["owned"] = func(ctx context.Context, tx bun.IDB) error { _, err := w.s.Owned(ctx, tx, l.ID, w.person); return err }
-	tries["edit"] = func(ctx context.Context, tx bun.IDB) error {
-		_, err := w.s.Edit(ctx, tx, l.ID, content("Mine"))
-		return err
-	}
-	tries["grant"] = func(ctx context.Context, tx bun.IDB) error {
-		return w.s.Grant(ctx, tx, Entitlement{ListingID: l.ID, Kind: Posting, Days: 9})
-	}
-	tries["paid"] = func(ctx context.Context, tx bun.IDB) error { _, err := w.s.Paid(ctx, tx, l.ID); return err }
-	tries["wanted"] = func(ctx context.Context, tx bun.IDB) error { return w.s.SetWanted(ctx, tx, l.ID, nil, nil) }
-	tries["company"] = func(ctx context.Context, tx bun.IDB) error {
-		_, err := w.s.CompanyByID(ctx, tx, l.CompanyID)
-		return err
-	}
-	tries["company slug"] = func(ctx context.Context, tx bun.IDB) error {
-		_, _, err := w.s.CompanyPage(ctx, tx, l.Company.Slug)
-		return err
-	}
-	tries["edit company"] = func(ctx context.Context, tx bun.IDB) error {
-		_, err := w.s.EditCompany(ctx, tx, l.CompanyID, Profile{Name: "Mine"})
-		return err
-	}
-	tries["logo"] = func(ctx context.Context, tx bun.IDB) error { return w.s.SetLogo(ctx, tx, l.CompanyID, "") }
-	tries["their company"] = func(ctx context.Context, tx bun.IDB) error {
-		_, err := w.s.Create(ctx, tx, content("Mine"), Owner{CompanyID: &l.CompanyID})
-		return err
-	}
-	for name, try := range tries {
-		if err := w.DB.Write(w.rival, try); !fault.Is(err, fault.NotFound) {
-			t.Errorf("%s: %v, want not found", name, err)
-		}
-	}
-	w.write(w.rival, func(ctx context.Context, tx bun.IDB) error {
-		if ok, err := w.s.Owns(ctx, tx, l.ID, w.person); ok || err != nil {
-			t.Errorf("owns: %v %v", ok, err)
-		}
-		if cards, err := w.s.ByIDs(ctx, tx, []uuid.UUID{l.ID}); len(cards) > 0 || err != nil {
-			t.Errorf("by ids: %v %v", cards, err)
-		}
-		if cards, err := w.s.DeskList(ctx, tx, w.person); len(cards) > 0 || err != nil {
-			t.Errorf("desk: %v %v", cards, err)
-		}
-		if _, n, err := w.s.AdminList(ctx, tx, Filter{}); n > 0 || err != nil {
-			t.Errorf("admin list: %d %v", n, err)
-		}
-		if es, err := w.s.Entitlements(ctx, tx, l.ID); len(es) > 0 || err != nil {
-			t.Errorf("entitlements: %v %v", es, err)
-		}
-		if ms, err := w.s.Moves(ctx, tx, l.ID); len(ms) > 0 || err != nil {
-			t.Errorf("moves: %v %v", ms, err)
-		}
-		f, err := w.s.Front(ctx, tx, 5)
-		if err != nil || f.Total+len(f.Latest)+len(f.Companies) > 0 {
-			t.Errorf("front: %+v %v", f, err)
-		}
-		return nil
-	})
-	if after, _ := json.Marshal(w.get(l)); !bytes.Equal(before, after) {
-		t.Errorf("the owner's row was touched:\n%s\n%s", before, after)
-	}
-}
-
-type tenantFn = func(ctx context.Context, tx bun.IDB) error
 
 func TestSweepEndsAndBegins(t *testing.T) {
 	t.Parallel()
@@ -461,6 +378,46 @@ func TestHotQueriesUseTheirIndexes(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// The sweeps over all boards read what is due, not everything.
+func TestSweepsReadWhatIsDue(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, false)
+	super := w.PG.Open(t, w.PG.Superuser, 1)
+	l := w.live("Crane driver")
+	for _, q := range []string{
+		`INSERT INTO listings SELECT r.* FROM listings l, generate_series(1, 4000) n, jsonb_populate_record(l, jsonb_build_object('id', md5('l' || n)::uuid,
+			'public_id', 'x' || translate(n::text, '0', 'a'), 'ends_at', l.ends_at + n * interval '1 hour')) r WHERE l.id = $1`,
+		`INSERT INTO entitlements SELECT r.* FROM entitlements e, generate_series(1, 4000) n, jsonb_populate_record(e, jsonb_build_object('id', gen_random_uuid(),
+			'listing_id', md5('l' || n)::uuid, 'kind', 'feature', 'ends_at', e.ends_at + n * interval '1 hour')) r WHERE e.listing_id = $1`,
+	} {
+		if _, err := super.ExecContext(t.Context(), q, l.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.Analyze(t)
+	if err := (&Worker{Store: w.s, DB: w.DB, Platform: w.Platform}).Schedule(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	sweep, soon := w.tasks(taskSweep), w.tasks(taskSoon)
+	var plans strings.Builder
+	for _, p := range w.Plans(t, func(o *testkit.World) {
+		worker := &Worker{Store: w.s, DB: o.DB, Platform: o.Platform}
+		if err := errors.Join(worker.sweep(t.Context(), &sweep[0]), worker.sweepSoon(t.Context(), &soon[0])); err != nil {
+			t.Fatal(err)
+		}
+	}) {
+		plans.WriteString(p.Plan)
+		if strings.Contains(p.Plan, "Seq Scan on listings") || strings.Contains(p.Plan, "Seq Scan on entitlements") {
+			t.Errorf("a sweep reads a whole table:\n%s\n%s", p.Query, p.Plan)
+		}
+	}
+	for _, index := range []string{"listings_ends", "listings_publish", "entitlements_ends"} {
+		if !strings.Contains(plans.String(), " "+index+" ") {
+			t.Errorf("no sweep uses %s:\n%s", index, plans.String())
+		}
+	}
 }
 
 func (w *world) anyCompany() uuid.UUID {

@@ -38,26 +38,65 @@ type Rival struct {
 //   - row level security: code that believes to act for the owner, so that its
 //     own conditions let everything pass, on a transaction bound to the rival.
 //
-// The rival must own nothing that try looks for; what try does must come to
-// nothing in all three.
+// The rival must own nothing that try looks for. Whatever try does, no row of
+// the owner's, in any table, may be another one after it.
 func EachWall(t *testing.T, w *World, owner, rival *tenant.Tenant, try func(t *testing.T, r *Rival)) {
 	t.Helper()
-	t.Run("both walls", func(t *testing.T) { try(t, &Rival{World: w, Ctx: w.Ctx(t, rival)}) })
-	t.Run("the scope alone", func(t *testing.T) {
-		try(t, &Rival{World: w.through(t, w.PG.Superuser, func(q string) string { return q }), Ctx: w.Ctx(t, rival)})
-	})
-	t.Run("row level security alone", func(t *testing.T) {
-		bind := "set_config('app.tenant_id', '" + rival.ID.String() + "'"
-		door := w.through(t, w.PG.App, func(q string) string { return binding.ReplaceAllLiteralString(q, bind) })
-		try(t, &Rival{World: door, Ctx: w.Ctx(t, owner), scopeAway: true})
-	})
+	bind := "set_config('app.tenant_id', '" + rival.ID.String() + "'"
+	for _, wall := range []struct {
+		name string
+		r    *Rival
+	}{
+		{"both walls", &Rival{World: w, Ctx: w.Ctx(t, rival)}},
+		{"the scope alone", &Rival{World: w.through(t, w.PG.Superuser, func(q string) string { return q }), Ctx: w.Ctx(t, rival)}},
+		{"row level security alone", &Rival{World: w.through(t, w.PG.App, func(q string) string { return binding.ReplaceAllLiteralString(q, bind) }),
+			Ctx: w.Ctx(t, owner), scopeAway: true}},
+	} {
+		t.Run(wall.name, func(t *testing.T) {
+			before := w.rowsOf(t, owner)
+			try(t, wall.r)
+			for table, rows := range w.rowsOf(t, owner) {
+				if rows != before[table] {
+					t.Errorf("the owner's %s were touched", table)
+				}
+			}
+		})
+	}
+}
+
+// rowsOf sums up all rows of a board, by table.
+func (w *World) rowsOf(t *testing.T, board *tenant.Tenant) map[string]string {
+	t.Helper()
+	super := w.PG.Open(t, w.PG.Superuser, 1)
+	rows, err := super.QueryContext(t.Context(), `SELECT c.relname, (xpath('//text()', query_to_xml(format(
+			'SELECT count(*) || md5(string_agg(x::text, chr(10) ORDER BY x::text)) AS s FROM %I x WHERE tenant_id = %L', c.relname, $1::text), true, false, '')))[1]::text
+		FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped
+		WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace`, board.ID.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	out := map[string]string{}
+	for rows.Next() {
+		var table string
+		var sum sql.NullString
+		if err := rows.Scan(&table, &sum); err != nil {
+			t.Fatal(err)
+		}
+		out[table] = sum.String
+	}
+	if err := rows.Err(); err != nil || len(out) < 20 {
+		t.Fatalf("%d tables of boards: %v", len(out), err)
+	}
+	return out
 }
 
 // binding is how tenant's door binds a transaction to a board.
 var binding = regexp.MustCompile(`set_config\('app\.tenant_id', '[^']*'`)
 
-// Refused wants an error of one of the kinds, fault.NotFound when there is none.
-// Where row level security stands alone, Postgres' own refusals count too.
+// Refused wants an error of one of the kinds, fault.NotFound when there is none,
+// or a key's: a reference to another board's row is none. Where row level
+// security stands alone, what it lets nobody read or write counts too.
 func (r *Rival) Refused(t *testing.T, what string, err error, kinds ...fault.Kind) {
 	t.Helper()
 	if len(kinds) == 0 {
@@ -68,7 +107,9 @@ func (r *Rival) Refused(t *testing.T, what string, err error, kinds ...fault.Kin
 			return
 		}
 	}
-	// No row to change or to read, or one that the policy does not let in.
+	if pg.Code(err) == "23503" {
+		return
+	}
 	if r.scopeAway && (errors.Is(err, sql.ErrNoRows) || pg.Code(err) == "42501") {
 		return
 	}
