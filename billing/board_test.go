@@ -2,91 +2,189 @@ package billing
 
 import (
 	"context"
+	"encoding/json"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
 	"shingle/billing/stripesim"
 	"shingle/internal/fault"
+	"shingle/internal/testkit"
+	"shingle/tasks"
+	"shingle/tenant"
 )
 
-// A rival board finds nothing, and what it tries changes nothing.
+// over is the service on a rival's door.
+func (w *world) over(r *testkit.Rival) *Service {
+	s := *w.s
+	s.db = r.DB
+	return &s
+}
+
+// A rival board finds nothing, and what it tries changes nothing, with each
+// wall alone.
 func TestRivalBoardsFindNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.sell(t)
+	sale := w.sale(t)
 	p := w.product(t, 19900, "USD")
 	l := w.listing(t)
 	o := w.place(t, l, p)
 	session := w.open(t, o)
-	rival := w.rival(t)
-	before := w.end(t, o)
-	free := &Product{Name: "Free", Currency: "USD", DurationDays: 10, Active: true}
-	if err := w.DB.Write(rival, func(ctx context.Context, tx bun.IDB) error { return w.s.CreateProduct(ctx, tx, free) }); err != nil {
+	var refund *Refund
+	w.write(t, func(ctx context.Context, tx bun.IDB) (err error) {
+		if _, err = tx.NewRaw(`INSERT INTO people (tenant_id, id, email) VALUES (?0, ?1, 'p@x.example'); UPDATE orders SET person_id = ?1`, w.board.ID, sale.ID).Exec(ctx); err != nil {
+			return err
+		}
+		refund, err = w.s.AskRefund(ctx, tx, sale.ID, "")
+		return err
+	})
+	if _, err := w.s.Reconcile(w.ctx, sale.CreatedAt.Add(-time.Hour), time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	for name, try := range map[string]func(ctx context.Context, tx bun.IDB) error{
-		"product": func(ctx context.Context, tx bun.IDB) error { _, err := w.s.Product(ctx, tx, p.ID); return err },
-		"save product": func(ctx context.Context, tx bun.IDB) error {
-			q := *p
-			q.TenantID = free.TenantID
-			return w.s.SaveProduct(ctx, tx, &q)
-		},
-		"archive":       func(ctx context.Context, tx bun.IDB) error { return w.s.SetProductActive(ctx, tx, p.ID, false) },
-		"delete":        func(ctx context.Context, tx bun.IDB) error { _, err := w.s.DeleteProduct(ctx, tx, p.ID); return err },
-		"sort products": func(ctx context.Context, tx bun.IDB) error { return w.s.OrderProducts(ctx, tx, []uuid.UUID{p.ID}) },
-		"order":         func(ctx context.Context, tx bun.IDB) error { _, err := w.s.Order(ctx, tx, o.ID); return err },
-		"by number":     func(ctx context.Context, tx bun.IDB) error { _, err := w.s.OrderByNumber(ctx, tx, "1001"); return err },
-		"latest":        func(ctx context.Context, tx bun.IDB) error { _, err := w.s.LatestOrder(ctx, tx, l.ID); return err },
-		"detail":        func(ctx context.Context, tx bun.IDB) error { _, err := w.s.OrderDetail(ctx, tx, o.ID); return err },
-		"cancel":        func(ctx context.Context, tx bun.IDB) error { return w.s.Cancel(ctx, tx, o.ID) },
-		"refund":        func(ctx context.Context, tx bun.IDB) error { _, err := w.s.AskRefund(ctx, tx, o.ID, ""); return err },
-		"account":       func(ctx context.Context, tx bun.IDB) error { _, err := w.s.Account(ctx, tx); return err },
-		"another's product": func(ctx context.Context, tx bun.IDB) error {
-			_, err := w.s.PlaceOrder(ctx, tx, NewOrder{ListingID: l.ID, ProductID: p.ID, Email: "a@b.test", TermsVersion: "1"})
-			return err
-		},
-		"another's listing": func(ctx context.Context, tx bun.IDB) error {
-			_, err := w.s.PlaceOrder(ctx, tx, NewOrder{ListingID: l.ID, ProductID: free.ID, Email: "a@b.test", TermsVersion: "1"})
-			return err
-		},
-	} {
-		if err := w.DB.Write(rival, try); !fault.Is(err, fault.NotFound) {
-			t.Errorf("%s: %v, want not found", name, err)
-		}
-	}
-	for name, try := range map[string]func() error{
-		"checkout": func() error { _, err := w.s.Checkout(rival, o.ID, "http://x.test/a", "http://x.test/b"); return err },
-		"return":   func() error { _, err := w.s.Return(rival, session); return err },
-		"account":  func() error { _, err := w.s.RefreshAccount(rival); return err },
-	} {
-		if err := try(); !fault.Is(err, fault.NotFound) {
-			t.Errorf("%s: %v, want not found", name, err)
-		}
-	}
-	// Facts of one board are no other's, even when somebody mixes them up.
 	f, err := w.s.fetchSession(w.ctx, o.account(), session)
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantKind(t, w.DB.Write(rival, func(ctx context.Context, tx bun.IDB) error { return w.s.apply(ctx, tx, f) }), fault.NotFound)
-	err = w.DB.Read(rival, func(ctx context.Context, tx bun.IDB) error {
-		if list, n, err := w.s.Orders(ctx, tx, Filter{}); err != nil || n != 0 || len(list) != 0 {
-			t.Errorf("orders: %d %v", n, err)
-		}
-		if ps, err := w.s.Products(ctx, tx); err != nil || len(ps) != 1 {
-			t.Errorf("products: %d %v", len(ps), err)
-		}
-		return nil
-	})
-	if err != nil {
+	rival := w.Board(t, "rival")
+	free := &Product{Name: "Free", Currency: "USD", DurationDays: 10, Active: true}
+	if err := w.DB.Write(w.Ctx(t, rival), func(ctx context.Context, tx bun.IDB) error { return w.s.CreateProduct(ctx, tx, free) }); err != nil {
 		t.Fatal(err)
 	}
-	wantEnd(t, w.end(t, o), before)
+	testkit.EachWall(t, w.World, w.board, rival, func(t *testing.T, r *testkit.Rival) {
+		s := w.over(r)
+		for name, try := range map[string]tenant.Fn{
+			"product":       func(ctx context.Context, tx bun.IDB) error { _, err := s.Product(ctx, tx, p.ID); return err },
+			"archive":       func(ctx context.Context, tx bun.IDB) error { return s.SetProductActive(ctx, tx, p.ID, false) },
+			"delete":        func(ctx context.Context, tx bun.IDB) error { _, err := s.DeleteProduct(ctx, tx, p.ID); return err },
+			"sort products": func(ctx context.Context, tx bun.IDB) error { return s.OrderProducts(ctx, tx, []uuid.UUID{p.ID}) },
+			"order":         func(ctx context.Context, tx bun.IDB) error { _, err := s.Order(ctx, tx, o.ID); return err },
+			"by number":     func(ctx context.Context, tx bun.IDB) error { _, err := s.OrderByNumber(ctx, tx, "1001"); return err },
+			"latest":        func(ctx context.Context, tx bun.IDB) error { _, err := s.LatestOrder(ctx, tx, l.ID); return err },
+			"detail":        func(ctx context.Context, tx bun.IDB) error { _, err := s.OrderDetail(ctx, tx, o.ID); return err },
+			"cancel":        func(ctx context.Context, tx bun.IDB) error { return s.Cancel(ctx, tx, o.ID) },
+			"refund":        func(ctx context.Context, tx bun.IDB) error { _, err := s.AskRefund(ctx, tx, sale.ID, ""); return err },
+			"account":       func(ctx context.Context, tx bun.IDB) error { _, err := s.Account(ctx, tx); return err },
+			"of session":    func(ctx context.Context, tx bun.IDB) error { _, err := orderOfSession(ctx, tx, session); return err },
+			"apply":         func(ctx context.Context, tx bun.IDB) error { return s.apply(ctx, tx, f) },
+			"save product": func(ctx context.Context, tx bun.IDB) error {
+				q := *p
+				q.TenantID = tenant.Nil
+				return s.SaveProduct(ctx, tx, &q)
+			},
+			"another's product": func(ctx context.Context, tx bun.IDB) error {
+				_, err := s.PlaceOrder(ctx, tx, NewOrder{ListingID: l.ID, ProductID: p.ID, Email: "a@b.test", TermsVersion: "1"})
+				return err
+			},
+			"another's listing": func(ctx context.Context, tx bun.IDB) error {
+				_, err := s.PlaceOrder(ctx, tx, NewOrder{ListingID: l.ID, ProductID: free.ID, Email: "a@b.test", TermsVersion: "1"})
+				return err
+			},
+		} {
+			r.Try(t, name, try)
+		}
+		for name, try := range map[string]func() error{
+			"checkout":  func() error { _, err := s.Checkout(r.Ctx, o.ID, "http://x.test/a", "http://x.test/b"); return err },
+			"return":    func() error { _, err := s.Return(r.Ctx, session); return err },
+			"refresh":   func() error { _, err := s.RefreshAccount(r.Ctx); return err },
+			"dashboard": func() error { _, err := s.Dashboard(r.Ctx); return err },
+			"reconcile": func() error { _, err := s.Reconcile(r.Ctx, sale.CreatedAt, time.Now()); return err },
+			"settle":    func() error { return s.settleTask(r.Ctx, task(t, settlePayload{session})) },
+			"expire":    func() error { return s.expireTask(r.Ctx, task(t, expirePayload{o.ID})) },
+			"refunding": func() error { return s.refundTask(r.Ctx, task(t, refundPayload{refund.ID})) },
+		} {
+			r.Refused(t, name, try())
+		}
+		zero := time.Time{}
+		for name, list := range map[string]func(ctx context.Context, tx bun.IDB) (int, error){
+			"orders": func(ctx context.Context, tx bun.IDB) (int, error) {
+				v, n, err := s.Orders(ctx, tx, Filter{})
+				return len(v) + n, err
+			},
+			"orders of": func(ctx context.Context, tx bun.IDB) (int, error) {
+				v, err := s.OrdersOf(ctx, tx, sale.ID)
+				return len(v), err
+			},
+			"open sessions": func(ctx context.Context, tx bun.IDB) (int, error) {
+				v, err := openSessions(ctx, tx, o.ID)
+				return len(v), err
+			},
+			"balances": func(ctx context.Context, tx bun.IDB) (int, error) {
+				v, err := s.Balances(ctx, tx, zero, zero)
+				return len(v), err
+			},
+			"statement": func(ctx context.Context, tx bun.IDB) (int, error) {
+				v, err := s.Statement(ctx, tx, zero, zero)
+				return len(v), err
+			},
+			"entries": func(ctx context.Context, tx bun.IDB) (int, error) {
+				v, err := s.EntriesOf(ctx, tx, sale.ID)
+				return len(v), err
+			},
+			"unbalanced": func(ctx context.Context, tx bun.IDB) (int, error) {
+				v, err := s.Unbalanced(ctx, tx)
+				return len(v), err
+			},
+			"revenue": func(ctx context.Context, tx bun.IDB) (int, error) {
+				v, err := s.Revenue(ctx, tx, zero, zero)
+				return len(v), err
+			},
+			"reconciliations": func(ctx context.Context, tx bun.IDB) (int, error) {
+				v, err := s.Reconciliations(ctx, tx, 9)
+				return len(v), err
+			},
+			"products": func(ctx context.Context, tx bun.IDB) (int, error) {
+				v, err := s.Products(ctx, tx)
+				return others(v, free), err
+			},
+			"on sale": func(ctx context.Context, tx bun.IDB) (int, error) {
+				v, err := s.ProductsOnSale(ctx, tx)
+				return others(v, free), err
+			},
+			"refund listing": func(ctx context.Context, tx bun.IDB) (int, error) {
+				ok, err := s.RefundListing(ctx, tx, l.ID, "")
+				if ok {
+					return 1, err
+				}
+				return 0, err
+			},
+			"can sell": func(ctx context.Context, tx bun.IDB) (int, error) {
+				sell, err := s.CanSell(ctx, tx)
+				if sell.OK || sell.Account != nil {
+					return 1, err
+				}
+				return 0, err
+			},
+		} {
+			r.Nothing(t, name, list)
+		}
+	})
 	w.pay(t, session, stripesim.CardOK)
 	w.deliver(t)
 	wantEnd(t, w.end(t, o), sold())
+}
+
+// task is a row as the worker hands it to a handler.
+func task(t *testing.T, payload any) *tasks.Task {
+	t.Helper()
+	raw, err := json.Marshal(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &tasks.Task{Payload: raw}
+}
+
+// others counts products that are not the rival's own.
+func others(ps []Product, own *Product) (n int) {
+	for i := range ps {
+		if ps[i].ID != own.ID {
+			n++
+		}
+	}
+	return n
 }
 
 func TestProductsAreCheckedAndKeptForTheirOrders(t *testing.T) {
