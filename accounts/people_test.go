@@ -12,6 +12,8 @@ import (
 
 	"shingle/accounts"
 	"shingle/internal/fault"
+	"shingle/internal/links"
+	"shingle/internal/testkit"
 	"shingle/tenant"
 )
 
@@ -47,35 +49,94 @@ func TestOneAddressOnTwoBoardsIsTwoPeople(t *testing.T) {
 	if err != nil || s.Person.Email != "pat@x.example" || s.Person.ConfirmedAt == nil {
 		t.Errorf("session: %+v, %v", s, err)
 	}
-	// The rival's door opens nothing of mine.
-	_, err = d.people.SessionByToken(d.Ctx(t, rival), a.Token)
-	is(t, "my session on the rival board", err, fault.SignIn)
-	for name, fn := range map[string]func(ctx context.Context, tx bun.IDB) error{
-		"by id":       func(ctx context.Context, tx bun.IDB) error { _, err := d.people.ByID(ctx, tx, a.Person.ID); return err },
-		"rename":      func(ctx context.Context, tx bun.IDB) error { return d.people.Rename(ctx, tx, a.Person.ID, "Evil") },
-		"end session": func(ctx context.Context, tx bun.IDB) error { return d.people.EndSession(ctx, tx, a.Person.ID, s.ID) },
-		"confirm": func(ctx context.Context, tx bun.IDB) error {
-			return d.people.Confirm(ctx, tx, &accounts.Person{ID: a.Person.ID})
-		},
-	} {
-		is(t, "rival: "+name, d.on(t, rival, fn), fault.NotFound)
+}
+
+// Another board reaches none of a board's people, sessions and tokens, with the
+// true secrets in hand and each wall alone.
+func TestARivalReachesNoPeople(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	mine, rival := d.Board(t, "mine"), d.Board(t, "rival")
+	a := d.personIn(t, mine, "pat@x.example")
+	s, err := d.people.SessionByToken(d.Ctx(t, mine), a.Token)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if err := d.on(t, rival, func(ctx context.Context, tx bun.IDB) error { return d.people.EndSessions(ctx, tx, a.Person.ID, "") }); err != nil {
-		t.Error(err)
+	ticket, err := d.people.RequestSignIn(d.Ctx(t, mine), "pat@x.example", "", here)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if err := d.people.SignOut(d.Ctx(t, rival), a.Token); err != nil {
-		t.Error(err)
-	}
+	m := d.mailTo(t, "pat@x.example")
+	token := m.token(t)
+	testkit.EachWall(t, d.World, mine, rival, func(t *testing.T, r *testkit.Rival) {
+		people := d.peopleOver(t, r.DB)
+		for name, fn := range map[string]tenant.Fn{
+			"by id": func(ctx context.Context, tx bun.IDB) error { _, err := people.ByID(ctx, tx, a.Person.ID); return err },
+			"by email": func(ctx context.Context, tx bun.IDB) error {
+				_, err := people.ByEmail(ctx, tx, "pat@x.example")
+				return err
+			},
+			"rename":      func(ctx context.Context, tx bun.IDB) error { return people.Rename(ctx, tx, a.Person.ID, "Evil") },
+			"end session": func(ctx context.Context, tx bun.IDB) error { return people.EndSession(ctx, tx, a.Person.ID, s.ID) },
+			"peek": func(ctx context.Context, tx bun.IDB) error {
+				_, err := people.Peek(ctx, tx, accounts.KindSignIn, token)
+				return err
+			},
+			"spend": func(ctx context.Context, tx bun.IDB) error {
+				_, err := people.Spend(ctx, tx, accounts.KindSignIn, token)
+				return err
+			},
+			"confirm": func(ctx context.Context, tx bun.IDB) error {
+				return people.Confirm(ctx, tx, &accounts.Person{ID: a.Person.ID})
+			},
+			"start session": func(ctx context.Context, tx bun.IDB) error {
+				_, err := people.StartSession(ctx, tx, a.Person, here)
+				return err
+			},
+		} {
+			r.Try(t, name, fn, fault.NotFound, fault.Gone)
+		}
+		_, err := people.SessionByToken(r.Ctx, a.Token)
+		r.Refused(t, "my session", err, fault.SignIn)
+		_, err = people.SignIn(r.Ctx, accounts.Proof{Token: token}, here)
+		r.Refused(t, "signing in by link", err, fault.Gone)
+		_, err = people.SignIn(r.Ctx, accounts.Proof{Ticket: ticket, Code: m.Code}, here)
+		r.Refused(t, "signing in by code", err, fault.Gone)
+		_, err = people.PeekSignIn(r.Ctx, token)
+		r.Refused(t, "the link's page", err, fault.Gone)
+		if err := people.SignOut(r.Ctx, a.Token); err != nil {
+			r.Refused(t, "signing out", err)
+		}
+		r.Nothing(t, "sessions", func(ctx context.Context, tx bun.IDB) (int, error) {
+			list, err := people.Sessions(ctx, tx, a.Person.ID)
+			return len(list), err
+		})
+		r.Nothing(t, "ending sessions", func(ctx context.Context, tx bun.IDB) (int, error) {
+			return 0, people.EndSessions(ctx, tx, a.Person.ID, "")
+		})
+		// The same address is another person, made on the rival's own board or not at all.
+		err = r.DB.Write(r.Ctx, func(ctx context.Context, tx bun.IDB) error {
+			p, err := people.FindOrCreate(ctx, tx, "pat@x.example", "Evil")
+			if err == nil && p.ID != a.Person.ID {
+				err = fault.New(fault.NotFound, "made anew: undone")
+			}
+			return err
+		})
+		r.Refused(t, "by address", err)
+	})
 	if _, err := d.people.SessionByToken(d.Ctx(t, mine), a.Token); err != nil {
 		t.Errorf("the rival ended my session: %v", err)
 	}
-	_ = d.on(t, mine, func(ctx context.Context, tx bun.IDB) error {
-		p, err := d.people.ByID(ctx, tx, a.Person.ID)
-		if err != nil || p.Name != "" {
-			t.Errorf("my row: %+v, %v", p, err)
-		}
-		return nil
-	})
+}
+
+// peopleOver is the service on another door.
+func (d *desk) peopleOver(t testing.TB, db *tenant.DB) *accounts.People {
+	t.Helper()
+	ln, err := links.New("http://localhost:8080", "platform.localhost", "localhost")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return accounts.NewPeople(db, accounts.NewLimiter(nil, d.clock.Now), ln, d.clock.Now)
 }
 
 func TestNobodyIsMadeBeforeTheyComeBack(t *testing.T) {

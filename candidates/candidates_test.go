@@ -214,59 +214,6 @@ func TestOnlyOneOfManyPostsLands(t *testing.T) {
 	}
 }
 
-// TestRivalBoard tries everything from another board, with the true ids and
-// tokens in hand: not found, and the owner's rows untouched.
-func TestRivalBoard(t *testing.T) {
-	t.Parallel()
-	d := newDesk(t)
-	a, err := d.s.Apply(d.ctx, d.listing, form())
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.write(t, d.ctx, func(ctx context.Context, tx bun.IDB) error {
-		return d.s.AskAlert(ctx, tx, "r@seeker.example", "q=lock", "lock")
-	})
-	back, confirm := d.token(t, d.ctx, "application-sent"), d.token(t, d.ctx, "alert-confirm")
-	rival := d.Ctx(t, d.Board(t, "rival"))
-	for name, fn := range map[string]tenant.Fn{
-		"applicants": func(ctx context.Context, tx bun.IDB) error {
-			_, err := d.s.Applicants(ctx, tx, d.person, d.listing, "")
-			return err
-		},
-		"application": func(ctx context.Context, tx bun.IDB) error {
-			_, _, _, err := d.s.Application(ctx, tx, d.person, a.ID)
-			return err
-		},
-		"status":   func(ctx context.Context, tx bun.IDB) error { return d.s.SetStatus(ctx, tx, d.person, a.ID, "hired") },
-		"answer":   func(ctx context.Context, tx bun.IDB) error { return d.s.Answer(ctx, tx, d.person, a.ID, "hello") },
-		"withdraw": func(ctx context.Context, tx bun.IDB) error { _, err := d.s.Withdraw(ctx, tx, back); return err },
-		"confirm":  func(ctx context.Context, tx bun.IDB) error { _, err := d.s.ConfirmAlert(ctx, tx, confirm); return err },
-		"report": func(ctx context.Context, tx bun.IDB) error {
-			return d.s.ReportListing(ctx, tx, d.listing, "scam", "", "")
-		},
-	} {
-		if err := d.DB.Write(rival, fn); !fault.Is(err, fault.NotFound) && !fault.Is(err, fault.Gone) {
-			t.Errorf("%s from a rival board: %v, want not found", name, err)
-		}
-	}
-	if _, err := d.s.Apply(rival, d.listing, form()); !fault.Is(err, fault.NotFound) {
-		t.Errorf("applying from a rival board: %v", err)
-	}
-	if _, _, err := d.s.CV(rival, d.person, a.ID, ""); !fault.Is(err, fault.NotFound) {
-		t.Errorf("a rival's CV: %v", err)
-	}
-	err = d.DB.Read(d.ctx, func(ctx context.Context, tx bun.IDB) error {
-		got, _, _, err := d.s.Application(ctx, tx, d.person, a.ID)
-		if err == nil && (got.Status != "new" || got.Name != "Ada Reed") {
-			t.Errorf("the owner's row became %+v", got)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestAlert(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
