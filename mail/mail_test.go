@@ -11,6 +11,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"shingle/internal/fault"
 	"shingle/internal/mailbox"
 	"shingle/internal/testkit"
 	"shingle/mail"
@@ -25,6 +26,7 @@ type post struct {
 	*testkit.World
 	mux   *tasks.Mux
 	box   *mailbox.Box
+	addr  string // of the box
 	board *tenant.Tenant
 	ctx   context.Context
 	dir   string
@@ -52,19 +54,26 @@ func newPostWith(t *testing.T, change func(*post, *mail.Sender)) *post {
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = box.Serve(ctx, l) })
 	t.Cleanup(func() { cancel(); wg.Wait() })
-	transport, err := mail.NewSMTP("smtp://" + l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &mail.Sender{DB: w.DB, Platform: w.Platform, Transport: transport, From: "boards@platform.example", PlatformName: "Shingle"}
-	if err := s.Load(); err != nil {
-		t.Fatal(err)
-	}
-	p := &post{World: w, mux: tasks.NewMux(), box: box, board: w.Board(t, "acme"), dir: dir}
+	p := &post{World: w, mux: tasks.NewMux(), box: box, addr: l.Addr().String(), board: w.Board(t, "acme"), dir: dir}
+	s := p.sender(t, w.DB)
 	change(p, s)
 	s.Register(p.mux)
 	p.ctx = w.Ctx(t, p.board)
 	return p
+}
+
+// sender sends to the box what is queued behind a door.
+func (p *post) sender(t *testing.T, db *tenant.DB) *mail.Sender {
+	t.Helper()
+	transport, err := mail.NewSMTP("smtp://" + p.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &mail.Sender{DB: db, Platform: p.Platform, Transport: transport, From: "boards@platform.example", PlatformName: "Shingle"}
+	if err := s.Load(); err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 // send runs the board's sending tasks as the worker would.
@@ -176,5 +185,40 @@ func TestEveryKindReadsWell(t *testing.T) {
 		if g.Subject == "" || g.Text == "" || g.HTML == "" || strings.Contains(g.HTML, "<two>") {
 			t.Errorf("%s to %s: subject %q, %d bytes of text, %d of HTML", g.Kind, g.To, g.Subject, len(g.Text), len(g.HTML))
 		}
+	}
+}
+
+// A rival neither sends, reads nor replaces a board's mail, with each wall alone.
+func TestARivalReachesNoMail(t *testing.T) {
+	t.Parallel()
+	p := newPost(t)
+	p.queue(t, mail.Message{Kind: "alert-confirm", Key: "1", To: "reader@x.example", Data: mail.Data{"Search": "lock"}})
+	var due tasks.Task
+	err := p.DB.Read(p.ctx, func(ctx context.Context, tx bun.IDB) error {
+		return tx.NewRaw(`SELECT tenant_id, id, kind, payload::text AS payload, handover FROM tasks`).Scan(ctx, &due)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	testkit.EachWall(t, p.World, p.board, p.Board(t, "rival"), func(t *testing.T, r *testkit.Rival) {
+		mux := tasks.NewMux()
+		p.sender(t, r.DB).Register(mux)
+		if err := mux.Run(r.Ctx, &due); err != nil {
+			r.Refused(t, "send", err, fault.Gone)
+		}
+		err := r.DB.Write(r.Ctx, func(ctx context.Context, tx bun.IDB) error {
+			if err := mail.Queue(ctx, tx, mail.Message{Kind: "alert-confirm", Key: "1", To: "evil@x.example"}); err != nil {
+				return err
+			}
+			return fault.New(fault.NotFound, "queued as the rival's own: undone")
+		})
+		r.Refused(t, "queue", err)
+		if got, err := p.box.List(9, ""); err != nil || len(got) != 0 {
+			t.Errorf("%d mails on the wire: %v", len(got), err)
+		}
+	})
+	p.send(t)
+	if got, err := p.box.List(9, ""); err != nil || len(got) != 1 {
+		t.Errorf("%d mails on the wire, want the owner's: %v", len(got), err)
 	}
 }

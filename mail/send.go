@@ -95,11 +95,15 @@ func (s *Sender) send(ctx context.Context, t *tasks.Task) error {
 	if err := t.Decode(&p); err != nil {
 		return err
 	}
+	board := tenant.Nil // the platform's own mail
+	if b := tenant.From(ctx); b != nil {
+		board = b.ID
+	}
 	var r row
 	from := &origin{}
 	reason := ""
 	err := s.inDoor(ctx, func(ctx context.Context, tx bun.IDB) (err error) {
-		if err := tx.NewRaw(`SELECT * FROM mails WHERE tenant_id = ? AND id = ?`, t.TenantID, p.MailID).Scan(ctx, &r); err != nil {
+		if err := tx.NewRaw(`SELECT * FROM mails WHERE tenant_id = ? AND id = ?`, board, p.MailID).Scan(ctx, &r); err != nil {
 			return err
 		}
 		if reason, err = suppressed(ctx, tx, r.Recipient); err != nil {
@@ -143,7 +147,7 @@ func (s *Sender) send(ctx context.Context, t *tasks.Task) error {
 		}
 		// Links in the payload may grant something: they are not kept once sent.
 		_, err := tx.NewRaw(`UPDATE mails SET state = ?, error = ?, sent_at = now(), payload = '{}'
-			WHERE tenant_id = ? AND id = ? AND state = 'queued'`, state, note, t.TenantID, p.MailID).Exec(ctx)
+			WHERE tenant_id = ? AND id = ? AND state = 'queued'`, state, note, board, p.MailID).Exec(ctx)
 		return err
 	})
 }

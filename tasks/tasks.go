@@ -58,8 +58,12 @@ func (t *Task) Decode(v any) error {
 // Finish deletes the row, first thing in the effect's transaction: no row, no
 // effect. A scheduled task's row moves on to its next time instead.
 //
-// Kind: fault.Gone when another hand-over has done it.
+// Kind: fault.Gone when another hand-over has done it, and for a task of another
+// board than the context's.
 func (t *Task) Finish(ctx context.Context, tx bun.IDB) error {
+	if b := tenant.From(ctx); b != nil && !t.TenantID.IsNil() && b.ID != t.TenantID {
+		return fault.New(fault.Gone, "task %s is no task of this board", t.Kind)
+	}
 	q := `DELETE FROM tasks WHERE tenant_id = ? AND id = ? AND handover = ?`
 	if t.Every != nil {
 		q = `UPDATE tasks SET run_at = greatest(run_at + every, now()), lease_until = NULL, attempts = 0, last_error = ''

@@ -222,17 +222,26 @@ func TestRedisMayLoseEverything(t *testing.T) {
 func TestARivalCannotSeeOrFinishATask(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.add(t, tasks.New{Kind: "t.rival"})
-	rival := b.Ctx(t, b.Board(t, "rival"))
+	b.add(t, tasks.New{Kind: "t.rival", Key: "same"})
 	var id uuid.UUID
 	if err := b.DB.Read(b.ctx, func(ctx context.Context, tx bun.IDB) error { return tx.NewRaw(`SELECT id FROM tasks`).Scan(ctx, &id) }); err != nil {
 		t.Fatal(err)
 	}
-	err := b.DB.Write(rival, func(ctx context.Context, tx bun.IDB) error {
-		return (&tasks.Task{TenantID: b.board.ID, ID: id}).Finish(ctx, tx)
+	testkit.EachWall(t, b.World, b.board, b.Board(t, "rival"), func(t *testing.T, r *testkit.Rival) {
+		r.Try(t, "finish", func(ctx context.Context, tx bun.IDB) error {
+			return (&tasks.Task{TenantID: b.board.ID, ID: id}).Finish(ctx, tx)
+		}, fault.Gone)
+		// Work of the same kind and key is the rival's own, or refused: it changes no row of the owner's.
+		err := r.DB.Write(r.Ctx, func(ctx context.Context, tx bun.IDB) error {
+			if err := tasks.Add(ctx, tx, tasks.New{Kind: "t.rival", Key: "same", Payload: map[string]string{"a": "b"}}); err != nil {
+				return err
+			}
+			return fault.New(fault.NotFound, "added as the rival's own: undone")
+		})
+		r.Refused(t, "add", err)
 	})
-	if !fault.Is(err, fault.Gone) || b.rows(t) != 1 {
-		t.Errorf("a rival's finish: %v, %d rows left", err, b.rows(t))
+	if b.rows(t) != 1 {
+		t.Errorf("%d rows left", b.rows(t))
 	}
 }
 

@@ -68,8 +68,8 @@ func EachWall(t *testing.T, w *World, owner, rival *tenant.Tenant, try func(t *t
 func (w *World) rowsOf(t *testing.T, board *tenant.Tenant) map[string]string {
 	t.Helper()
 	super := w.PG.Open(t, w.PG.Superuser, 1)
-	rows, err := super.QueryContext(t.Context(), `SELECT c.relname, (xpath('//text()', query_to_xml(format(
-			'SELECT count(*) || md5(string_agg(x::text, chr(10) ORDER BY x::text)) AS s FROM %I x WHERE tenant_id = %L', c.relname, $1::text), true, false, '')))[1]::text
+	rows, err := super.QueryContext(t.Context(), `SELECT c.relname, (xpath('//s/text()', query_to_xml(format(
+			'SELECT count(*) || md5(coalesce(string_agg(x::text, chr(10) ORDER BY x::text), '''')) AS s FROM %I x WHERE tenant_id = %L', c.relname, $1::text), true, false, '')))[1]::text
 		FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped
 		WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace`, board.ID.String())
 	if err != nil {
@@ -78,12 +78,11 @@ func (w *World) rowsOf(t *testing.T, board *tenant.Tenant) map[string]string {
 	defer func() { _ = rows.Close() }()
 	out := map[string]string{}
 	for rows.Next() {
-		var table string
-		var sum sql.NullString
+		var table, sum string
 		if err := rows.Scan(&table, &sum); err != nil {
 			t.Fatal(err)
 		}
-		out[table] = sum.String
+		out[table] = sum
 	}
 	if err := rows.Err(); err != nil || len(out) < 20 {
 		t.Fatalf("%d tables of boards: %v", len(out), err)
