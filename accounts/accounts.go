@@ -29,11 +29,13 @@ const (
 
 // How long things live.
 const (
-	signInFor  = 20 * time.Minute
-	resetFor   = time.Hour
-	signUpFor  = 24 * time.Hour
-	inviteFor  = 7 * 24 * time.Hour
-	handOverIn = time.Minute
+	signInFor = 20 * time.Minute
+	// deskLinkFor is longer: a receipt is read when there is time for it.
+	deskLinkFor = 7 * 24 * time.Hour
+	resetFor    = time.Hour
+	signUpFor   = 24 * time.Hour
+	inviteFor   = 7 * 24 * time.Hour
+	handOverIn  = time.Minute
 
 	operatorIdle, operatorMax = 7 * 24 * time.Hour, 30 * 24 * time.Hour
 	personIdle, personMax     = 30 * 24 * time.Hour, 180 * 24 * time.Hour

@@ -138,15 +138,15 @@ func (s *People) RequestSignIn(ctx context.Context, email, next string, c Client
 	return ticket, err
 }
 
-// SignInLink makes a link that signs the owner of an address in and leads to
-// next, for a mail of another kind (a receipt, an applicant's note). It is as
-// good as their mailbox: put it in mails to that address alone.
-func (s *People) SignInLink(ctx context.Context, tx bun.IDB, email, next string, lives time.Duration) (string, error) {
-	i, err := s.Issue(ctx, tx, NewToken{Kind: KindSignIn, Email: email, Payload: personNotes{LocalPath(next, "")}, Lives: lives})
+// DeskLink makes a link that signs the owner of an address in, once and within
+// its life, and leads to their desk, for a mail of another kind (a receipt). It
+// is as good as their mailbox: put it in mails to that address alone.
+func (s *People) DeskLink(ctx context.Context, tx bun.IDB, email string) (url string, lives time.Duration, err error) {
+	i, err := s.Issue(ctx, tx, NewToken{Kind: KindSignIn, Email: email, Payload: personNotes{"/employers/desk"}, Lives: deskLinkFor})
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
-	return s.linkTo(ctx, i.Token), nil
+	return s.linkTo(ctx, i.Token), deskLinkFor, nil
 }
 
 func (s *People) linkTo(ctx context.Context, token string) string {

@@ -139,6 +139,39 @@ func (d *desk) peopleOver(t testing.TB, db *tenant.DB) *accounts.People {
 	return accounts.NewPeople(db, accounts.NewLimiter(nil, d.clock.Now), ln, d.clock.Now)
 }
 
+// A receipt's link signs its reader in once, within a week.
+func TestTheDeskLinkWorksOnceForAWeek(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	board := d.Board(t, "alder")
+	link := func() string {
+		var to string
+		err := d.on(t, board, func(ctx context.Context, tx bun.IDB) error {
+			u, lives, err := d.people.DeskLink(ctx, tx, "Bea@x.example")
+			if err == nil && lives != 7*24*time.Hour {
+				t.Errorf("it lives %s", lives)
+			}
+			to = sent{URL: u}.token(t)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return to
+	}
+	first, late := link(), link()
+	d.clock.Advance(7*24*time.Hour - time.Minute)
+	in, err := d.people.SignIn(d.Ctx(t, board), accounts.Proof{Token: first}, here)
+	if err != nil || in.Person.Email != "bea@x.example" || in.Next != "/employers/desk" {
+		t.Errorf("after nearly a week: %+v, %v", in, err)
+	}
+	_, err = d.people.SignIn(d.Ctx(t, board), accounts.Proof{Token: first}, here)
+	is(t, "twice", err, fault.Gone)
+	d.clock.Advance(2 * time.Minute)
+	_, err = d.people.SignIn(d.Ctx(t, board), accounts.Proof{Token: late}, here)
+	is(t, "after a week", err, fault.Gone)
+}
+
 func TestNobodyIsMadeBeforeTheyComeBack(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

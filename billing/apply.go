@@ -272,11 +272,14 @@ func (s *Service) write(ctx context.Context, tx bun.IDB, o *Order, kind, key str
 		locale = board.Locale
 	}
 	data := mail.Data{"Number": o.Number, "Title": title, "Product": o.Product.Name, "Amount": money.Format(amount, o.Currency, locale),
-		"Invoice": o.InvoiceNumber, "Billed": ""}
+		"Invoice": o.InvoiceNumber}
 	m := mail.Message{Kind: kind, Key: key, To: o.Email, Locale: locale, Data: data, URL: s.links.Board(board, "/employers/listings/"+o.ListingID.String())}
-	if kind == "receipt" && o.InvoiceURL != "" {
-		m.URL = o.InvoiceURL
-		data["Billed"] = "yes"
+	if kind == "receipt" {
+		url, lives, err := s.desk(ctx, tx, o.Email)
+		if err != nil {
+			return err
+		}
+		m.URL, m.LinkURL, data["Days"] = url, o.InvoiceURL, int(lives.Hours()/24)
 	}
 	return mail.Queue(ctx, tx, m)
 }

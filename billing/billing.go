@@ -38,6 +38,8 @@ type Options struct {
 	Platform *tenant.Platform
 	Listings *listings.Store
 	Links    links.Links
+	// DeskLink makes a link that signs the buyer in, for the receipt.
+	DeskLink DeskLink
 	// Stripe is the client; see NewStripe.
 	Stripe *client.API
 	// Secrets verify webhooks; any one may fit.
@@ -46,6 +48,10 @@ type Options struct {
 	Log     *slog.Logger
 }
 
+// DeskLink makes, in the caller's transaction, a link that signs the owner of
+// an address in, once and within its life, and leads to their desk.
+type DeskLink func(ctx context.Context, tx bun.IDB, email string) (url string, lives time.Duration, err error)
+
 // Service is billing's rules. Functions that take a transaction run in it;
 // those that do not open their own and may call Stripe.
 type Service struct {
@@ -53,6 +59,7 @@ type Service struct {
 	platform *tenant.Platform
 	listings *listings.Store
 	links    links.Links
+	desk     DeskLink
 	stripe   *client.API
 	secrets  []string
 	clock    func() time.Time
@@ -63,7 +70,7 @@ type Service struct {
 
 // New makes a service.
 func New(o Options) *Service {
-	s := &Service{db: o.DB, platform: o.Platform, listings: o.Listings, links: o.Links, stripe: o.Stripe, secrets: o.Secrets, clock: o.Now, log: o.Log,
+	s := &Service{db: o.DB, platform: o.Platform, listings: o.Listings, links: o.Links, desk: o.DeskLink, stripe: o.Stripe, secrets: o.Secrets, clock: o.Now, log: o.Log,
 		between: func(context.Context, string) {}}
 	if s.clock == nil {
 		s.clock = time.Now

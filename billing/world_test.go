@@ -60,7 +60,10 @@ func newWorld(t *testing.T) *world {
 	srv.Start()
 	t.Cleanup(srv.Close)
 	l := links.Links{Scheme: "http", Port: ":8080", PlatformHost: "platform.localhost", BoardDomain: "localhost"}
-	w.s = New(Options{DB: w.DB, Platform: w.Platform, Listings: listings.NewStore(l), Links: l,
+	desk := func(_ context.Context, _ bun.IDB, email string) (string, time.Duration, error) {
+		return "http://acme.localhost:8080/sign-in/link?token=for-" + email, 7 * 24 * time.Hour, nil
+	}
+	w.s = New(Options{DB: w.DB, Platform: w.Platform, Listings: listings.NewStore(l), Links: l, DeskLink: desk,
 		Stripe: NewStripe("sk_test_1", srv.URL, nil), Secrets: []string{"whsec_old", testSecret}})
 	w.board = w.Board(t, "acme")
 	w.ctx = w.Ctx(t, w.board)

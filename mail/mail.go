@@ -34,6 +34,8 @@ type Message struct {
 	Data    Data
 	// URL is where the one button leads, absolute.
 	URL string
+	// LinkURL is a second address, less than the button: a line of text.
+	LinkURL string
 	// Quote is text that a person wrote, shown set off, escaped.
 	Quote string
 	// Items is a list of links, for digests.
@@ -56,6 +58,7 @@ const taskSend = "mail.send"
 type payload struct {
 	Data    Data   `json:"data,omitempty"`
 	URL     string `json:"url,omitempty"`
+	LinkURL string `json:"link_url,omitempty"`
 	ReplyTo string `json:"reply_to,omitempty"`
 	Quote   string `json:"quote,omitempty"`
 	Items   []Item `json:"items,omitempty"`
@@ -81,7 +84,7 @@ func Queue(ctx context.Context, tx bun.IDB, m Message) error {
 	if locale == "" {
 		locale = "en"
 	}
-	raw, err := json.Marshal(payload{m.Data, m.URL, m.ReplyTo, m.Quote, m.Items, m.StopURL})
+	raw, err := json.Marshal(payload{m.Data, m.URL, m.LinkURL, m.ReplyTo, m.Quote, m.Items, m.StopURL})
 	if err != nil {
 		return fmt.Errorf("mail %s: %w", m.Kind, err)
 	}

@@ -188,6 +188,42 @@ func TestEveryKindReadsWell(t *testing.T) {
 	}
 }
 
+// The receipt has one button, to the desk, and the invoice as a line of text.
+func TestTheReceiptLeadsToTheDesk(t *testing.T) {
+	t.Parallel()
+	p := newPost(t)
+	desk, invoice := "http://acme.localhost:8080/sign-in/link?token=t", "https://invoice.stripe.com/i/1"
+	for _, locale := range []string{"en", "de"} {
+		for _, invoice := range []string{invoice, ""} {
+			p.queue(t, mail.Message{Kind: "receipt", Key: locale + invoice, To: locale + "@x.example", Locale: locale, URL: desk, LinkURL: invoice,
+				Data: mail.Data{"Number": 1001, "Title": "Baker", "Product": "Job post", "Amount": "€199.00", "Invoice": "A-1", "Days": 7}})
+		}
+	}
+	p.send(t)
+	list, err := p.box.List(9, "")
+	if err != nil || len(list) != 4 {
+		t.Fatalf("%d mails: %v", len(list), err)
+	}
+	with := 0
+	for _, m := range list {
+		button, line := "Open your desk", "Invoice A-1"
+		if m.To == "de@x.example" {
+			button, line = "Zu Ihrer Übersicht", "Rechnung A-1"
+		}
+		if strings.Count(m.HTML, "padding:11px 20px") != 1 || !strings.Contains(m.HTML, `href="`+desk+`"`) || !strings.Contains(m.HTML, ">"+button+"</a>") || !strings.Contains(m.Text, button+":\n"+desk) {
+			t.Errorf("to %s, the button:\n%s\n%s", m.To, m.Text, m.HTML)
+		}
+		if strings.Contains(m.Text, line+": "+invoice) && strings.Contains(m.HTML, `<a href="`+invoice+`"`) {
+			with++
+		} else if strings.Contains(m.Text+m.HTML, invoice) || strings.Contains(m.Text, line+":") {
+			t.Errorf("to %s, half an invoice:\n%s\n%s", m.To, m.Text, m.HTML)
+		}
+	}
+	if with != 2 {
+		t.Errorf("%d of 2 mails have their invoice", with)
+	}
+}
+
 // A rival neither sends, reads nor replaces a board's mail, with each wall alone.
 func TestARivalReachesNoMail(t *testing.T) {
 	t.Parallel()

@@ -155,7 +155,7 @@ func (s *Sender) send(ctx context.Context, t *tasks.Task) error {
 // view is what the layout sees.
 type view struct {
 	*filled
-	Locale, Dir, Board, URL, Quote, Code, Why, StopText, StopURL, Fallback, Accent, AccentText string
+	Locale, Dir, Board, URL, LinkURL, Quote, Code, Why, StopText, StopURL, Fallback, Accent, AccentText string
 
 	QuoteLines []string
 	Items      []Item
@@ -268,7 +268,7 @@ func (s *Sender) view(r *row, p *payload, data Data, brand Brand) (*view, error)
 	if err != nil {
 		return nil, err
 	}
-	v := &view{filled: f, Locale: r.Locale, Dir: "ltr", Board: data["Board"].(string), URL: p.URL, Quote: p.Quote, Items: p.Items,
+	v := &view{filled: f, Locale: r.Locale, Dir: "ltr", Board: data["Board"].(string), URL: p.URL, LinkURL: p.LinkURL, Quote: p.Quote, Items: p.Items,
 		Why: foot.Lines[0], StopText: foot.Lines[1], Fallback: foot.Lines[2], StopURL: p.StopURL, Accent: brand.Accent, AccentText: brand.AccentText}
 	v.Code, _ = data["Code"].(string)
 	if p.Quote != "" {

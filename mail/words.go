@@ -22,6 +22,7 @@ type words struct {
 	Preheader string      `toml:"preheader"`
 	Lines     []string    `toml:"lines"`
 	Button    string      `toml:"button"`
+	Link      string      `toml:"link"`
 	Facts     [][2]string `toml:"facts"`
 	After     []string    `toml:"after"`
 }
@@ -60,9 +61,9 @@ func LoadCatalogue() (*Catalogue, error) {
 
 // filled is a kind's words with the data in them.
 type filled struct {
-	Subject, Preheader, Button string
-	Lines, After               []string
-	Facts                      [][2]string
+	Subject, Preheader, Button, Link string
+	Lines, After                     []string
+	Facts                            [][2]string
 }
 
 // fill puts the data into the words. A line that comes out empty is left out,
@@ -98,7 +99,7 @@ func (c *Catalogue) fill(kind, locale string, data Data) (*filled, error) {
 		}
 		return out
 	}
-	f := &filled{Subject: oneLine(say(w.Subject)), Preheader: oneLine(say(w.Preheader)), Button: say(w.Button), Lines: all(w.Lines), After: all(w.After)}
+	f := &filled{Subject: oneLine(say(w.Subject)), Preheader: oneLine(say(w.Preheader)), Button: say(w.Button), Link: say(w.Link), Lines: all(w.Lines), After: all(w.After)}
 	for _, fact := range w.Facts {
 		if v := say(fact[1]); v != "" {
 			f.Facts = append(f.Facts, [2]string{say(fact[0]), v})

@@ -211,8 +211,8 @@ type AlertPage struct {
 	JobURL string // back to the jobs
 }
 
-// SignIn is every step of a magic link. Step: "request" (field email), "sent"
-// (field code), "confirm" (hidden only). Audience: "employer", "seeker".
+// SignIn is every step of a magic link. Step: "request" (field email), "over"
+// (the same, after a link that is spent or too old), "sent" (field code), "confirm" (hidden only). Audience: "employer", "seeker".
 type SignIn struct {
 	Layout
 	Form

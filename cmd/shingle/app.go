@@ -146,7 +146,7 @@ func (a *app) services() (err error) {
 	if a.search, err = a.newSearch(); err != nil {
 		return err
 	}
-	a.billing = billing.New(billing.Options{DB: a.db, Platform: a.platform, Listings: a.listings, Links: a.links,
+	a.billing = billing.New(billing.Options{DB: a.db, Platform: a.platform, Listings: a.listings, Links: a.links, DeskLink: a.people.DeskLink,
 		Stripe: billing.NewStripe(a.cfg.StripeKey, a.cfg.StripeAPIBase, a.log), Secrets: a.cfg.StripeWebhookSecrets, Now: time.Now, Log: a.log})
 	a.candidates = &candidates.Service{DB: a.db, Platform: a.platform, Listings: a.listings, Files: a.files, Links: a.links, Find: a.find, Key: a.cfg.Secret(), Now: time.Now}
 	if err := a.mailParts(); err != nil {

@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -208,6 +210,47 @@ func TestRedisForgetsTasksUnderWay(t *testing.T) {
 	release()
 	for _, s := range sales {
 		w.liveOnce(t, s)
+	}
+}
+
+// The receipt's one link signs the buyer in, by a button and once, and nothing
+// of it is kept; a second try leads to the page that sends another.
+func TestTheReceiptOpensTheDesk(t *testing.T) {
+	t.Parallel()
+	w := newCrashWorld(t, "desk")
+	w.up(t)
+	s := w.buy(t)
+	w.pay(t, s)
+	w.liveOnce(t, s)
+	receipt := w.wire.receipt(s.email)
+	_, link, _ := strings.Cut(receipt, "Open your desk:")
+	u, err := url.Parse(strings.Fields(link)[0])
+	if err != nil || u.Hostname() != "desk.localhost" || !strings.Contains(receipt, "Invoice") {
+		t.Fatalf("the receipt says:\n%s", receipt)
+	}
+	token := u.Query().Get("token")
+	for range 2 { // mail scanners look first
+		if page := w.page(t, u.RequestURI()); !strings.Contains(page, `value="`+token+`"`) || !strings.Contains(page, "<button") {
+			t.Fatalf("the link shows no button:\n%s", page)
+		}
+	}
+	in := w.send(t, u.Path, url.Values{"token": {token}})
+	if to := in.Header.Get("Location"); to != "/employers/desk" || len(in.Cookies()) != 1 {
+		t.Fatalf("the button leads to %s with %d cookies", to, len(in.Cookies()))
+	}
+	if page := w.page(t, "/employers/desk", in.Cookies()...); !strings.Contains(page, "Baker of "+s.word) {
+		t.Errorf("the desk says:\n%s", page)
+	}
+	if to := w.form(t, u.Path, url.Values{"token": {token}}); to != "/sign-in?over=1" {
+		t.Errorf("pressed again, it leads to %s", to)
+	}
+	if page := w.page(t, "/sign-in?over=1"); !strings.Contains(page, "This link is used up") || !strings.Contains(page, `name="email"`) {
+		t.Errorf("the page for a spent link says:\n%s", page)
+	}
+	var kept int
+	w.row(t, `SELECT count(*) FROM mails WHERE payload::text LIKE '%' || $1 || '%' OR payload <> '{}'`, []any{token}, &kept)
+	if kept != 0 {
+		t.Errorf("%d sent mails keep what they said", kept)
 	}
 }
 

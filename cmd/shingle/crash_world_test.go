@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"mime"
+	"mime/multipart"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -258,6 +260,12 @@ func (w *crashWorld) buy(t testing.TB) *sale {
 // form posts one of the board's forms and says where the answer leads.
 func (w *crashWorld) form(t testing.TB, path string, v url.Values) string {
 	t.Helper()
+	return w.send(t, path, v).Header.Get("Location")
+}
+
+// send posts one of the board's forms; the answer leads on.
+func (w *crashWorld) send(t testing.TB, path string, v url.Values) *http.Response {
+	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+tenant.From(w.ctx).CanonicalHost+path, strings.NewReader(v.Encode()))
 	if err != nil {
 		t.Fatal(err)
@@ -273,7 +281,29 @@ func (w *crashWorld) form(t testing.TB, path string, v url.Values) string {
 		said, _ := io.ReadAll(res.Body)
 		t.Fatalf("%s answers %s:\n%s", path, res.Status, said)
 	}
-	return res.Header.Get("Location")
+	return res
+}
+
+// page is what one of the board's pages says.
+func (w *crashWorld) page(t testing.TB, path string, cookies ...*http.Cookie) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+tenant.From(w.ctx).CanonicalHost+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range cookies {
+		req.AddCookie(c)
+	}
+	res, err := w.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	said, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("%s answers %s, %v, to %s:\n%s", path, res.Status, err, res.Header.Get("Location"), said)
+	}
+	return string(said)
 }
 
 // comeBack is the buyer's browser on its way back from Stripe; its error when
@@ -476,7 +506,7 @@ type wire struct {
 }
 
 // wired is a mail as it came over the wire.
-type wired struct{ to, kind, messageID string }
+type wired struct{ to, kind, messageID, text string }
 
 // gate holds a stage of the conversation up: reached closes when somebody is there.
 type gate struct {
@@ -531,6 +561,18 @@ func (w *wire) pass(stage string) {
 	}
 }
 
+// receipt is the text of the receipt to an address.
+func (w *wire) receipt(to string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, m := range w.mails {
+		if m.to == to && m.kind == "receipt" {
+			return m.text
+		}
+	}
+	return ""
+}
+
 // receipts counts an address' receipts: different Message-IDs, and copies.
 func (w *wire) receipts(to string) (ids, copies int) {
 	w.mu.Lock()
@@ -562,13 +604,25 @@ func (s *wireSession) Rcpt(to string, _ *smtp.RcptOptions) error {
 }
 func (s *wireSession) Data(r io.Reader) error {
 	m, err := mail.ReadMessage(r)
-	if err == nil {
-		_, err = io.Copy(io.Discard, m.Body)
-	}
 	if err != nil {
 		return err
 	}
-	got := wired{s.to, m.Header.Get("X-Shingle-Kind"), m.Header.Get("Message-Id")}
+	_, params, err := mime.ParseMediaType(m.Header.Get("Content-Type"))
+	if err != nil {
+		return err
+	}
+	part, err := multipart.NewReader(m.Body, params["boundary"]).NextPart() // text comes first
+	if err != nil {
+		return err
+	}
+	text, err := io.ReadAll(part)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(io.Discard, m.Body); err != nil {
+		return err
+	}
+	got := wired{s.to, m.Header.Get("X-Shingle-Kind"), m.Header.Get("Message-Id"), string(text)}
 	s.wire.mu.Lock()
 	s.wire.mails = append(s.wire.mails, got)
 	s.wire.mu.Unlock()

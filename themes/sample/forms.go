@@ -26,7 +26,7 @@ func (b board) small() []Shot {
 	for _, step := range []string{"requested", "confirm", "confirmed", "stop", "stopped"} {
 		out = append(out, Shot{"alert-" + step, "alert", themes.AlertPage{Layout: b.layout("x"), Form: form(), Step: step, Search: b.cats[0], Email: "mira@example.com", JobURL: "/jobs"}})
 	}
-	for _, step := range []string{"request", "sent", "confirm"} {
+	for _, step := range []string{"request", "over", "sent", "confirm"} {
 		out = append(out, Shot{"signin-" + step, "signin", themes.SignIn{Layout: b.layout("x"), Form: form(), Step: step, Audience: "employer", Email: "mira@example.com", ResendTo: "/signin"}})
 	}
 	search := b.search()

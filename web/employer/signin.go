@@ -30,7 +30,11 @@ func (e *Employer) signInForm(c *gin.Context) error {
 	if session(c) != nil {
 		return route.SeeOther(c, next)
 	}
-	return e.signInPage(c, http.StatusOK, "request", "/sign-in", c.Query("email"), []themes.Hidden{{Name: "next", Value: next}}, nil)
+	step := "request"
+	if c.Query("over") != "" {
+		step = "over"
+	}
+	return e.signInPage(c, http.StatusOK, step, "/sign-in", c.Query("email"), []themes.Hidden{{Name: "next", Value: next}}, nil)
 }
 
 // signIn mails a link and a code; known and unknown addresses get the same answer.
@@ -59,10 +63,17 @@ func (e *Employer) code(c *gin.Context) error {
 	return e.enter(c, in)
 }
 
+// linkOver is where a link leads that is spent or too old: the page that mails
+// a new one, or the desk of somebody signed in.
+const linkOver = "/sign-in?over=1"
+
 // linkForm shows a mailed link's button: scanners follow links, people press.
 func (e *Employer) linkForm(c *gin.Context) error {
 	token := c.Query("token")
 	seen, err := e.People.PeekSignIn(c.Request.Context(), token)
+	if fault.Is(err, fault.Gone) {
+		return route.SeeOther(c, linkOver)
+	}
 	if err != nil {
 		return err
 	}
@@ -71,6 +82,9 @@ func (e *Employer) linkForm(c *gin.Context) error {
 
 func (e *Employer) link(c *gin.Context) error {
 	in, err := e.People.SignIn(c.Request.Context(), accounts.Proof{Token: c.PostForm("token")}, client(c))
+	if fault.Is(err, fault.Gone) {
+		return route.SeeOther(c, linkOver)
+	}
 	if err != nil {
 		return err
 	}
