@@ -66,6 +66,7 @@ var Catalogue = [...]Entry{
 	{"task", "read", OnPlatform},
 	{"task", "retry", OnPlatform},
 	{"event", "read", OnPlatform},
+	{"event", "apply", OnPlatform},
 	{"staff", "read", OnPlatform},
 	{"staff", "manage", OnPlatform},
 }

@@ -59,7 +59,7 @@ var builtins = [...]builtin{
 		"board: read create suspend", "order: read", "task: read retry", "event: read", "mail: read", "audit: read", "staff: read",
 	}},
 	{name: Billing, scope: OnPlatform, can: []string{
-		"board: read fee", "order: read", "event: read", "audit: read", "task: read",
+		"board: read fee", "order: read", "event: read apply", "audit: read", "task: read",
 	}},
 }
 

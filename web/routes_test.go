@@ -108,7 +108,7 @@ func newHouse(t testing.TB) *house {
 		API:      &api.API{DB: w.DB, Links: h.links, Listings: store, Search: found, Site: pages, Now: time.Now},
 		Hooks:    &hooks.Hooks{Inbox: money},
 	}
-	h.parts.Staff = &staff.Staff{Platform: w.Platform, Boards: w.Boards, Notifier: w.Notifier, Links: h.links, Launch: launcher.Launch, Allowed: h.parts.Platform.Allowed}
+	h.parts.Staff = &staff.Staff{Platform: w.Platform, Boards: w.Boards, Notifier: w.Notifier, Links: h.links, Launch: launcher.Launch, Release: money.Release, Allowed: h.parts.Platform.Allowed}
 	must(pages.Load())
 	must(h.parts.API.Load())
 	must(h.parts.Employer.Load(assets))

@@ -171,7 +171,9 @@ type event struct {
 
 func readEvents(ctx context.Context, tx bun.IDB) ([]event, error) {
 	var out []event
-	err := tx.NewRaw(`SELECT id, account, type, state, note, api_version, received_at, applied_at FROM stripe_events
-		ORDER BY received_at DESC LIMIT 100`).Scan(ctx, &out)
+	// What waits for somebody comes first, however old.
+	const columns = `SELECT id, account, type, state, note, api_version, received_at, applied_at FROM stripe_events `
+	err := tx.NewRaw(`(`+columns+`WHERE state = 'held' ORDER BY received_at DESC LIMIT 100)
+		UNION ALL (`+columns+`WHERE state <> 'held' ORDER BY received_at DESC LIMIT 100)`).Scan(ctx, &out)
 	return out, err
 }

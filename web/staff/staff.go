@@ -38,6 +38,8 @@ type Staff struct {
 	Links    links.Links
 	// Launch makes a board with its owner; see platform.Launcher.
 	Launch func(ctx context.Context, n tenant.NewBoard, owner string) (*tenant.Tenant, error)
+	// Release has a held event of Stripe's applied; see billing.Service.
+	Release func(ctx context.Context, tx bun.IDB, event string) error
 	// Allowed tells what the signed-in operator may do on the platform.
 	Allowed func(c *gin.Context, p authz.Permission) bool
 
@@ -72,6 +74,7 @@ func (s *Staff) Routes() []route.Route {
 		{Method: POST, Path: "/staff/tasks/:board/:id/retry", Handle: s.retry, Can: authz.Can("task", "retry")},
 		{Method: POST, Path: "/staff/tasks/:board/:id/discard", Handle: s.discard, Can: authz.Can("task", "retry")},
 		{Method: GET, Path: "/staff/events", Handle: s.events, Can: authz.Can("event", "read")},
+		{Method: POST, Path: "/staff/events/:id/apply", Handle: s.applyEvent, Can: authz.Can("event", "apply")},
 		{Method: GET, Path: "/staff/mail", Handle: s.mail, Can: authz.Can("mail", "read")},
 	}
 }
@@ -364,5 +367,21 @@ func (s *Staff) events(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.render(c, http.StatusOK, "events", s.t(c, "staff.nav.events"), map[string]any{"Events": list})
+	return s.render(c, http.StatusOK, "events", s.t(c, "staff.nav.events"), map[string]any{"Events": list, "CanApply": s.Allowed(c, authz.Can("event", "apply"))})
+}
+
+// applyEvent has an event applied that waits because Stripe sent it in another
+// version of its API: only its ids are read, the rest is asked of Stripe.
+func (s *Staff) applyEvent(c *gin.Context) error {
+	id := c.Param("id")
+	err := s.Platform.Write(c.Request.Context(), func(ctx context.Context, tx bun.IDB) error {
+		if err := s.Release(ctx, tx, id); err != nil {
+			return err
+		}
+		return authz.Record(ctx, tx, authz.Act{Act: "event.apply", ObjectKind: "event", ObjectID: id})
+	})
+	if err != nil {
+		return err
+	}
+	return route.SeeOther(c, "/staff/events?ok=event.applied")
 }
