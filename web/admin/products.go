@@ -74,9 +74,15 @@ func (a *Admin) productForm(c *gin.Context, v url.Values, p *billing.Product) er
 		bad["price"] = "product.price.required"
 	} else if p.Price, err = money.Parse(text, p.Currency, a.locale(c)); err != nil || p.Price < 0 {
 		p.Price, bad["price"] = 0, "product.price.form"
+		if money.Exponent(p.Currency) == 0 {
+			bad["price"] = "product.price.whole|" + p.Currency
+		}
 	}
 	p.DurationDays, p.FeaturedDays = wholeDays(v.Get("duration_days")), wholeDays(v.Get("featured_days"))
 	for name, text := range fault.FieldsOf(p.Validate()) {
+		if text == "product.price.minimum" {
+			text += "|" + money.Short(money.Minimum(p.Currency), p.Currency, a.locale(c))
+		}
 		if bad[name] == "" {
 			bad[name] = text
 		}
