@@ -109,7 +109,7 @@ func TestJourneyStaff(t *testing.T) {
 	w.sql(t, `INSERT INTO tasks (tenant_id, id, kind, queue, attempts, last_error, failed_at)
 		SELECT id, gen_random_uuid(), 'candidates.digests', 'bulk', 12, 'mail server: connection refused', now() FROM boards WHERE slug = $1`, slug)
 	visit(t, ctx, w.platform+"/staff/tasks", 200)
-	says(t, ctx, "candidates.digests", "connection refused")
+	says(t, ctx, "candidates.digests", "Harbourside Jobs", "connection refused")
 	w.page(t, ctx, "staff-failed-task")
 	press(t, ctx, `form[action$="/retry"] button`, 200)
 	testkit.Eventually(t, patience, func() error {
