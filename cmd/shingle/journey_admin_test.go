@@ -1,8 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/png"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -234,7 +239,7 @@ func TestJourneyAdminLook(t *testing.T) {
 	agrees(t, ctx, "")
 	atConsole(t, ctx, w, "tidal", "owner@tidal.example")
 	look := w.board("tidal") + "/admin/look"
-	color := func() string {
+	primary := func() string {
 		t.Helper()
 		visit(t, ctx, w.board("tidal")+"/", 200)
 		c, err := chromedp.Run(ctx, chromedp.Evaluate[string](`getComputedStyle(document.documentElement).getPropertyValue("--primary").trim()`))
@@ -243,7 +248,7 @@ func TestJourneyAdminLook(t *testing.T) {
 		}
 		return c
 	}
-	before := color()
+	before := primary()
 	sheet := packOf(t, ctx)
 	visit(t, ctx, look, 200)
 	w.page(t, ctx, "admin-look")
@@ -253,8 +258,14 @@ func TestJourneyAdminLook(t *testing.T) {
 		t.Fatal(err)
 	}
 	choose(t, ctx, "preset", other)
-	logo := filepath.Join(t.TempDir(), "wave.svg")
-	if err := os.WriteFile(logo, []byte(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 40 40"><title>Wave</title><path fill="#7a1f5c" d="M0 20q10-20 20 0t20 0v20H0z"/></svg>`), 0o600); err != nil {
+	logo := filepath.Join(t.TempDir(), "wave.png")
+	wave := image.NewPaletted(image.Rect(0, 0, 40, 40), color.Palette{color.White, color.RGBA{0x7a, 0x1f, 0x5c, 0xff}})
+	draw.Draw(wave, image.Rect(0, 20, 40, 40), image.NewUniform(wave.Palette[1]), image.Point{}, draw.Src)
+	var drawn bytes.Buffer
+	if err := png.Encode(&drawn, wave); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(logo, drawn.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	do(t, ctx, chromedp.SetUploadFiles(`input[name=logo]`, []string{logo}))
@@ -262,25 +273,28 @@ func TestJourneyAdminLook(t *testing.T) {
 	w.page(t, ctx, "admin-look-draft")
 	frame := `document.querySelector('iframe[src="/admin/look/preview"]').contentDocument.body.innerText.includes("Jobs where the tide comes in")`
 	testkit.Eventually(t, patience, func() bool { return truth(t, ctx, frame) })
-	if got := color(); got != before {
+	if got := primary(); got != before {
 		t.Errorf("visitors see a draft: %q, was %q", got, before)
 	}
 	visit(t, ctx, look+"/preview", 200)
 	says(t, ctx, "Jobs where the tide comes in")
 	visit(t, ctx, look, 200)
 	press(t, ctx, `form[action="/admin/look/publish"] button`, 200)
-	after := color()
+	after := primary()
 	if after == before {
 		t.Errorf("after publishing the colour is still %q", after)
 	}
 	says(t, ctx, "Jobs where the tide comes in")
+	if !truth(t, ctx, `[...document.images].some(i => i.naturalWidth === 40 && i.complete)`) {
+		t.Error("the new logo is not on the page")
+	}
 	if got := packOf(t, ctx); got == sheet {
 		t.Errorf("after publishing another pack the page still wears %q", got)
 	}
 	w.page(t, ctx, "admin-look-published")
 	visit(t, ctx, look, 200)
 	press(t, ctx, `form[action*="/roll-back"] button`, 200)
-	if got := color(); got != before {
+	if got := primary(); got != before {
 		t.Errorf("after rolling back the colour is %q, want %q", got, before)
 	}
 	if got := packOf(t, ctx); got != sheet {
