@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 
@@ -81,7 +80,7 @@ func approveFirst(t *testing.T, w *devWorldT, boss context.Context) { //nolint:r
 // isFound waits until the board's search shows a listing of that title.
 func isFound(t *testing.T, w *devWorldT, ctx context.Context, slug, title string) { //nolint:revive // t first, as in testkit
 	t.Helper()
-	testkit.Eventually(t, 20*time.Second, func() error {
+	testkit.Eventually(t, patience, func() error {
 		visit(t, ctx, w.board(slug)+"/jobs?q="+url.QueryEscape(title), 200)
 		if !truth(t, ctx, fmt.Sprintf(`[...document.querySelectorAll("main h3")].some(e => e.textContent.includes(%q))`, title)) {
 			return fmt.Errorf("the listing %q is not found", title)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 
@@ -67,7 +66,7 @@ func TestJourneyStaff(t *testing.T) {
 	press(t, ctx, `form[action$="/suspend"] button`, 200)
 	says(t, ctx, "Postings that break the rules")
 	w.page(t, ctx, "staff-board-suspended")
-	testkit.Eventually(t, 10*time.Second, func() error {
+	testkit.Eventually(t, patience, func() error {
 		res, err := chromedp.RunResponse(ctx, chromedp.Navigate(w.board(slug)+"/"))
 		if err != nil {
 			return err
@@ -94,7 +93,7 @@ func TestJourneyStaff(t *testing.T) {
 
 	visit(t, ctx, page, 200)
 	press(t, ctx, `form[action$="/resume"] button`, 200)
-	testkit.Eventually(t, 10*time.Second, func() error {
+	testkit.Eventually(t, patience, func() error {
 		res, err := chromedp.RunResponse(ctx, chromedp.Navigate(w.board(slug)+"/"))
 		if err != nil {
 			return err

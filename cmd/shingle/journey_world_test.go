@@ -246,7 +246,7 @@ func (w *devWorldT) demo(t *testing.T, slug string) *demo.Board {
 func (w *devWorldT) mail(t *testing.T, to, subjectContains string) mailbox.Message {
 	t.Helper()
 	var found mailbox.Message
-	testkit.Eventually(t, 30*time.Second, func() error {
+	testkit.Eventually(t, patience, func() error {
 		w.mails.Lock()
 		defer w.mails.Unlock()
 		files, err := os.ReadDir(filepath.Join(w.dir, "mail"))
@@ -309,7 +309,7 @@ func (w *devWorldT) page(t *testing.T, ctx context.Context, name string) { //nol
 // do runs browser steps, or fails the test where they were asked for.
 func do(t *testing.T, ctx context.Context, steps ...chromedp.Action[chromedp.Void]) { //nolint:revive // t first, as in testkit
 	t.Helper()
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if err := chromedp.Do(ctx, steps...); err != nil {
 		t.Fatalf("%v, at %s", err, where(ctx))
@@ -350,7 +350,7 @@ func inView(t *testing.T, ctx context.Context, sel string) { //nolint:revive // 
 
 func goes(t *testing.T, ctx context.Context, status int, step chromedp.Action[chromedp.Void]) { //nolint:revive // t first, as in testkit
 	t.Helper()
-	soon, cancel := context.WithTimeout(ctx, 20*time.Second)
+	soon, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	res, err := chromedp.RunResponse(soon, step)
 	if err != nil {

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"shingle/internal/testkit"
 )
@@ -105,14 +104,14 @@ func TestContract(t *testing.T) {
 		t.Errorf("migrate status says %q", got)
 	}
 	out(t, w.shell(t, `exec "$1" seed --boards 1 --listings 20`))
-	testkit.Eventually(t, 10*time.Second, func() error { return answers(t.Context(), w.port, "/jobs", "seed-1.localhost") })
+	testkit.Eventually(t, patience, func() error { return answers(t.Context(), w.port, "/jobs", "seed-1.localhost") })
 
 	// serve and worker beside dev, on ports of their own.
 	port, ops, workerOps := freePort(), freePort(), freePort()
 	serve := begin(t, w.shell(t, `SHINGLE_LISTEN=127.0.0.1:`+port+` SHINGLE_OPS_LISTEN=127.0.0.1:`+ops+` exec "$1" serve`))
 	worker := begin(t, w.shell(t, `SHINGLE_OPS_LISTEN=127.0.0.1:`+workerOps+` exec "$1" worker`))
 	for _, at := range []string{ops, workerOps} {
-		testkit.Eventually(t, 30*time.Second, func() error { return answers(t.Context(), at, "/readyz", "") })
+		testkit.Eventually(t, patience, func() error { return answers(t.Context(), at, "/readyz", "") })
 	}
 	if err := answers(t.Context(), port, "/jobs", "orbit.localhost"); err != nil {
 		t.Error(err)

@@ -17,8 +17,13 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// browserPatience is how long one test may use its browser.
-const browserPatience = 4 * time.Minute
+const (
+	// browserPatience is how long one test may use its browser, on a machine that
+	// others load too.
+	browserPatience = 12 * time.Minute
+	// lookPatience is how long one look at a page may take.
+	lookPatience = 2 * time.Minute
+)
 
 // Chromium starts a headless browser for the test, with a profile of its own,
 // and returns chromedp's context of its first tab. It resolves *.localhost by
@@ -186,6 +191,8 @@ func Screenshot(t testing.TB, ctx context.Context, name string, width int) strin
 // picture of each, has axe check it, and fails when it scrolls sideways.
 func Page(t testing.TB, ctx context.Context, name string, widths ...int) { //nolint:revive // t first, as in all of testkit
 	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, lookPatience)
+	defer cancel()
 	bringAxe(t, ctx)
 	for _, width := range widths {
 		picture(t, ctx, name, width)
