@@ -79,7 +79,7 @@ func MessageKeys() []string {
 		"field.required", "field.long", "field.choice", "field.email", "field.url",
 		"field.title.required", "field.title.short", "field.title.long", "field.title.shouting", "field.title.link", "field.title.symbols",
 		"field.company.required", "field.company.link",
-		"field.category.required", "field.category.unknown", "field.category.taken",
+		"field.category.required", "field.category.unknown", "field.category.none", "field.category.taken",
 		"field.places.required", "field.places.country", "field.places.many",
 		"field.countries.required", "field.countries.unknown",
 		"field.salary.amount", "field.salary.order", "field.salary.currency", "field.salary.period",

@@ -165,7 +165,7 @@ func readLine(n int, v url.Values, r Rules, categories []Category) Line {
 		line.problem(name, m)
 	}
 	if !found {
-		line.problem(FieldCategory, say("field.category.unknown"))
+		line.problem(FieldCategory, say("field.category.none", strings.ReplaceAll(category, "|", "/")))
 	}
 	return line
 }

@@ -2,6 +2,7 @@ package stripesim
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -41,11 +42,20 @@ func formatMoney(amount int64, currency string) string {
 	in := " " + currency + " "
 	switch {
 	case strings.Contains(zeroDecimal, in):
-		return fmt.Sprintf("%s%s%d", sign, unit, amount)
+		return sign + unit + thousands(amount)
 	case strings.Contains(threeDecimal, in):
-		return fmt.Sprintf("%s%s%d.%03d", sign, unit, amount/1000, amount%1000)
+		return fmt.Sprintf("%s%s%s.%03d", sign, unit, thousands(amount/1000), amount%1000)
 	}
-	return fmt.Sprintf("%s%s%d.%02d", sign, unit, amount/100, amount%100)
+	return fmt.Sprintf("%s%s%s.%02d", sign, unit, thousands(amount/100), amount%100)
+}
+
+// thousands puts a comma between groups of three digits.
+func thousands(n int64) string {
+	s := strconv.FormatInt(n, 10)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
 }
 
 // stripeFee is what Stripe keeps of a charge: 2.9 % rounded half up, and 30

@@ -109,7 +109,8 @@ func explain(f fault.Fields) string {
 	words := map[string]string{"board.slug.taken": "this address is taken", "board.slug.form": "letters, digits and inner hyphens only, 40 at most",
 		"board.slug.required": "is missing", "board.slug.reserved": "this address is reserved", "board.name.required": "is missing", "board.name.long": "60 characters at most",
 		"board.locale.unknown": "must be en or de", "board.currency.unknown": "is no ISO 4217 currency", "board.time_zone.unknown": "is no IANA time zone",
-		"board.country.unknown": "is no ISO 3166-1 country", "field.email.invalid": "is no e-mail address"}
+		"board.country.unknown": "is no ISO 3166-1 country", "field.email.invalid": "is no e-mail address",
+		"account.role.unknown": "must be one of " + strings.Join(authz.BuiltinRoles(tenant.Nil), ", ")}
 	var lines []string
 	for name, key := range f {
 		text := words[key]

@@ -2,18 +2,25 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"io/fs"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
+	"github.com/google/uuid"
 
+	"shingle/candidates"
 	"shingle/internal/demo"
+	"shingle/internal/mailbox"
 	"shingle/internal/testkit"
+	"shingle/tenant"
 )
 
 // TestJourneySeeker searches, applies, withdraws, reports a listing and keeps an
@@ -52,6 +59,18 @@ func TestJourneySeeker(t *testing.T) {
 	typeIn(t, ctx, "email", email)
 	typeIn(t, ctx, "note", note)
 	choose(t, ctx, "consent", "yes")
+	for name, cv := range map[string]struct {
+		content []byte
+		said    string
+	}{
+		"empty.pdf":    {nil, "empty"},
+		"large.pdf":    {append([]byte("%PDF-1.7\n"), make([]byte, 5<<20)...), "5 MB"},
+		"portrait.pdf": {[]byte("\x89PNG\r\n\x1a\n not a CV"), "content"},
+	} {
+		attach(t, ctx, "cv", name, cv.content)
+		send(t, ctx, path+"/apply", http.StatusUnprocessableEntity)
+		says(t, ctx, cv.said)
+	}
 	attach(t, ctx, "cv", "portrait.png", []byte("\x89PNG\r\n\x1a\n not a CV"))
 	send(t, ctx, path+"/apply", http.StatusUnprocessableEntity)
 	says(t, ctx, "Send the CV as PDF, DOCX, ODT or TXT.")
@@ -59,7 +78,6 @@ func TestJourneySeeker(t *testing.T) {
 	if valueOf(t, ctx, "name") != name || valueOf(t, ctx, "email") != email || valueOf(t, ctx, "note") != note {
 		t.Error("what was typed is lost after the error")
 	}
-	before := w.files(t, ".pdf")
 	attach(t, ctx, "cv", "Ada Moreno.pdf", demo.CV(name, []string{"Six years of ledgers."}))
 	send(t, ctx, path+"/apply", 200)
 	says(t, ctx, "Application sent", email)
@@ -71,11 +89,12 @@ func TestJourneySeeker(t *testing.T) {
 	if !strings.Contains(arrived.Text, name) {
 		t.Errorf("the employer's mail does not name the applicant:\n%s", arrived.Text)
 	}
-	if got := w.files(t, ".pdf"); got != before+1 {
-		t.Errorf("%d CVs are stored, want %d", got, before+1)
+	mailed := link(t, arrived, "/cv?token=")
+	id := mailed[strings.Index(mailed, "/applications/")+len("/applications/"):][:36]
+	if !w.stored(t, "/cv/"+id+".pdf") {
+		t.Errorf("the CV of %s is not stored", id)
 	}
-
-	cv := employerOpensCV(t, w, link(t, arrived, "/cv?token="), company.Email)
+	cv := employerOpensCV(t, w, mailed, company.Email)
 
 	visit(t, ctx, link(t, copied, "/applications/withdraw"), 200)
 	says(t, ctx, "Withdraw your application?")
@@ -84,7 +103,7 @@ func TestJourneySeeker(t *testing.T) {
 	says(t, ctx, "Application withdrawn")
 	w.page(t, ctx, "seeker-withdrawn")
 	w.mail(t, company.Email, "withdrawn")
-	testkit.Eventually(t, patience, func() bool { return w.files(t, ".pdf") == before })
+	testkit.Eventually(t, patience, func() bool { return !w.stored(t, "/cv/"+id+".pdf") })
 	if status, _ := cv(); status != http.StatusGone && status != http.StatusNotFound {
 		t.Errorf("the CV of a withdrawn application answers %d", status)
 	}
@@ -119,6 +138,16 @@ func employerOpensCV(t *testing.T, w *devWorldT, mailed, email string) (again fu
 	}
 	download(t, ctx, w, `main form button`)
 	testkit.Eventually(t, patience, func() bool { status, start := again(); return status == 200 && strings.HasPrefix(start, "%PDF-") })
+	// The link is bound to the listing and the application, and it ends.
+	stale := w.staleCVLink(t, u)
+	if status, _ := fetch(t, ctx, stale); status != http.StatusGone {
+		t.Errorf("a link that is too old answers %d, want 410", status)
+	}
+	visit(t, ctx, u.Scheme+"://"+u.Host+stale, http.StatusGone)
+	w.page(t, ctx, "employer-cv-expired")
+	if status, _ := fetch(t, ctx, u.Path+"?token="+strings.Repeat("A", 38)); status != http.StatusNotFound {
+		t.Errorf("a link that nobody made answers %d, want 404", status)
+	}
 	visit(t, ctx, u.Scheme+"://"+u.Host+"/employers/desk", 200)
 	w.page(t, ctx, "employer-desk-demo")
 	return again
@@ -145,6 +174,27 @@ func fetch(t *testing.T, ctx context.Context, path string) (int, string) { //nol
 		n = n*10 + int(d-'0')
 	}
 	return n, start
+}
+
+// staleCVLink is the mailed link as it would be a week later.
+func (w *devWorldT) staleCVLink(t *testing.T, mailed *url.URL) string {
+	t.Helper()
+	key, err := os.ReadFile(filepath.Join(w.dir, "secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := hex.DecodeString(strings.TrimSpace(string(key)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := uuid.MustParse(strings.Split(mailed.Path, "/")[3])
+	var board tenant.ID
+	var listing uuid.UUID
+	if err := w.db.QueryRowContext(t.Context(), `SELECT tenant_id, listing_id FROM applications WHERE id = $1`, id.String()).Scan(&board, &listing); err != nil {
+		t.Fatal(err)
+	}
+	s := candidates.Service{Key: secret}
+	return mailed.Path + "?token=" + s.CVToken(board, listing, id, time.Now().Add(-time.Minute))
 }
 
 func reportListing(t *testing.T, w *devWorldT, ctx context.Context, listing string) { //nolint:revive // t first, as in testkit
@@ -177,9 +227,75 @@ func keepAlert(t *testing.T, w *devWorldT, ctx context.Context, base string) { /
 	send(t, ctx, "/alerts/confirm", 200)
 	says(t, ctx, "Your alert is on")
 	w.page(t, ctx, "seeker-alert-on")
+
+	// The next morning's mail, as if all of the board were new.
+	morning := func() mailbox.Message {
+		t.Helper()
+		w.sql(t, `UPDATE alerts SET next_at = now(), seen_until = now() - interval '90 days' WHERE email = $1 AND state = 'active'`, email)
+		w.soon(t, "candidates.spread_digests")
+		return w.mail(t, email, "for “engineer”")
+	}
+	digest := morning()
+	visit(t, ctx, link(t, digest, "/jobs/"), 200)
+	stop := header(digest, "List-Unsubscribe")
+	if got := header(digest, "List-Unsubscribe-Post"); got != "List-Unsubscribe=One-Click" || !strings.HasPrefix(stop, "<"+base+"/alerts/stop?") {
+		t.Fatalf("the digest's headers are %q and %q", stop, got)
+	}
+	// A mail program's one click (RFC 8058): no cookie, no page, no question.
+	if status := oneClick(t, strings.Trim(stop, "<>")); status != http.StatusOK {
+		t.Errorf("one click answers %d", status)
+	}
+	visit(t, ctx, link(t, digest, "/alerts/stop"), 200)
+	w.page(t, ctx, "seeker-alert-stop")
+
+	// Asked for again, and stopped by the link in the mail.
+	visit(t, ctx, base+"/jobs?q=engineer", 200)
+	do(t, ctx, chromedp.SendKeys(chromedp.CSS(`form[action="/alerts"] [name="email"]`), email))
+	send(t, ctx, "/alerts", 200)
+	visit(t, ctx, link(t, w.mail(t, email, "Confirm your daily job alert"), "/alerts/confirm"), 200)
+	send(t, ctx, "/alerts/confirm", 200)
+	w.sql(t, `UPDATE mails SET key = key || ' of yesterday' WHERE kind = 'alert-digest'`) // one digest a day
+	visit(t, ctx, link(t, morning(), "/alerts/stop"), 200)
+	send(t, ctx, "/alerts/stop", 200)
+	w.page(t, ctx, "seeker-alert-stopped")
+	var state string
+	if err := w.db.QueryRowContext(t.Context(), `SELECT state FROM alerts WHERE email = $1`, email).Scan(&state); err != nil || state != "stopped" {
+		t.Errorf("the alert is %q (%v), want stopped", state, err)
+	}
 }
 
-const patience = 20_000_000_000
+func header(m mailbox.Message, name string) string {
+	for _, f := range m.Header {
+		if strings.EqualFold(f.Name, name) {
+			return f.Value
+		}
+	}
+	return ""
+}
+
+// oneClick posts as a mail program does.
+func oneClick(t *testing.T, to string) int {
+	t.Helper()
+	u, err := url.Parse(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://127.0.0.1:"+u.Port()+u.RequestURI(), strings.NewReader("List-Unsubscribe=One-Click"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = u.Host
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	return res.StatusCode
+}
+
+// patience is how long one step may take on a machine that is busy with others.
+const patience = time.Minute
 
 // jobLinks are titles and paths of the cards on the page.
 func jobLinks(t *testing.T, ctx context.Context) [][2]string { //nolint:revive // t first, as in testkit
@@ -216,14 +332,12 @@ func companyOf(t *testing.T, b *demo.Board, l *demo.Listing) *demo.Company {
 	return nil
 }
 
-// files counts the stored files with that ending.
-func (w *devWorldT) files(t *testing.T, ending string) (n int) {
+// stored tells whether there is a file whose path ends so.
+func (w *devWorldT) stored(t *testing.T, ending string) (found bool) {
 	t.Helper()
 	_ = filepath.WalkDir(filepath.Join(w.dir, "files"), func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && strings.HasSuffix(path, ending) {
-			n++
-		}
+		found = found || err == nil && !d.IsDir() && strings.HasSuffix(filepath.ToSlash(path), ending)
 		return nil
 	})
-	return n
+	return found
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 
@@ -89,7 +88,7 @@ func TestJourneySignUp(t *testing.T) {
 	visit(t, ctx, href(t, ctx, `dd a[href*="/jobs/"]`), 200)
 	says(t, ctx, "Handloom Weaver")
 	w.page(t, ctx, "signup-first-listing")
-	testkit.Eventually(t, 20*time.Second, func() error {
+	testkit.Eventually(t, patience, func() error {
 		visit(t, ctx, w.board(slug)+"/", 200)
 		if !truth(t, ctx, `document.body.innerText.includes("Handloom Weaver")`) {
 			return fmt.Errorf("the board's home does not show its first listing")

@@ -1,10 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 
@@ -46,15 +46,9 @@ func TestJourneyStaff(t *testing.T) {
 	w.mail(t, owner, "Harbourside")
 	visit(t, ctx, w.board(slug)+"/", 200)
 
-	// The owner signs in by the mail's code, since they have no password.
+	// The owner signs in by the mailed link, since they have no password.
 	boss := w.browser(t)
-	visit(t, boss, w.board(slug)+"/admin", 200)
-	fill(t, boss, "email", owner)
-	press(t, boss, `button[formaction="/sign-in/mail"]`, 200)
-	w.page(t, boss, "sign-in-sent")
-	visit(t, boss, link(t, w.mail(t, owner, "sign in"), "/sign-in/link"), 200)
-	do(t, boss, chromedp.Click(`form[action="/sign-in/link"] button`))
-	arrives(t, boss, w.board(slug)+"/admin")
+	byMailAtConsole(t, boss, w, slug, owner)
 
 	// The fee rule.
 	visit(t, ctx, page, 200)
@@ -72,7 +66,7 @@ func TestJourneyStaff(t *testing.T) {
 	press(t, ctx, `form[action$="/suspend"] button`, 200)
 	says(t, ctx, "Postings that break the rules")
 	w.page(t, ctx, "staff-board-suspended")
-	testkit.Eventually(t, 10*time.Second, func() error {
+	testkit.Eventually(t, patience, func() error {
 		res, err := chromedp.RunResponse(ctx, chromedp.Navigate(w.board(slug)+"/"))
 		if err != nil {
 			return err
@@ -94,10 +88,12 @@ func TestJourneyStaff(t *testing.T) {
 	if at := where(again); !strings.HasPrefix(at, w.platform+"/sign-in") {
 		t.Errorf("a suspended board's console sends to %s", at)
 	}
+	byMailAtConsole(t, again, w, slug, owner)
+	says(t, again, "Postings that break the rules")
 
 	visit(t, ctx, page, 200)
 	press(t, ctx, `form[action$="/resume"] button`, 200)
-	testkit.Eventually(t, 10*time.Second, func() error {
+	testkit.Eventually(t, patience, func() error {
 		res, err := chromedp.RunResponse(ctx, chromedp.Navigate(w.board(slug)+"/"))
 		if err != nil {
 			return err
@@ -107,6 +103,26 @@ func TestJourneyStaff(t *testing.T) {
 		}
 		return nil
 	})
+
+	// A task gave up while mail was away; retried, it is done and gone.
+	w.sql(t, `INSERT INTO tasks (tenant_id, id, kind, queue, attempts, last_error, failed_at)
+		SELECT id, gen_random_uuid(), 'candidates.digests', 'bulk', 12, 'mail server: connection refused', now() FROM boards WHERE slug = $1`, slug)
+	visit(t, ctx, w.platform+"/staff/tasks", 200)
+	says(t, ctx, "candidates.digests", "Harbourside Jobs", "connection refused")
+	w.page(t, ctx, "staff-failed-task")
+	press(t, ctx, `form[action$="/retry"] button`, 200)
+	testkit.Eventually(t, patience, func() error {
+		var left int
+		err := w.db.QueryRowContext(t.Context(), `SELECT count(*) FROM tasks WHERE last_error LIKE 'mail server%'`).Scan(&left)
+		if err == nil && left > 0 {
+			err = errors.New("the retried task is still there")
+		}
+		return err
+	})
+	visit(t, ctx, w.platform+"/staff/tasks", 200)
+	if strings.Contains(body(t, ctx), "connection refused") {
+		t.Errorf("a task that was retried and done is still shown")
+	}
 
 	for _, p := range []string{"orders", "tasks", "events"} {
 		visit(t, ctx, w.platform+"/staff/"+p, 200)

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net"
@@ -21,8 +22,10 @@ import (
 	"shingle/internal/testkit"
 )
 
-// devWorldT is `shingle dev` in this process, with the three demo boards, that
-// all journeys share. Each journey takes listings and addresses of its own.
+// devWorldT is `shingle dev` in this process, with the three demo boards, and
+// one Chromium: all journeys share them and walk side by side. Each takes
+// listings and addresses of its own, and one that changes a board's ways takes a
+// board of its own.
 type devWorldT struct {
 	platform string // origin, such as http://platform.localhost:40123
 	port     string
@@ -32,6 +35,13 @@ type devWorldT struct {
 	ended    chan error
 	parent   *lifelong
 	dir      string
+	chromium *testkit.Browser
+	table    *readyWhen // what the program printed
+	db       *sql.DB    // sees every board: for what only time brings
+
+	mails sync.Mutex
+	read  map[string]mailbox.Message // by id, of those that have come
+	taken map[string]bool            // those that a journey has opened
 }
 
 func TestMain(m *testing.M) {
@@ -54,12 +64,14 @@ var shared struct {
 	err   error
 }
 
-// world starts the program at the first call; later ones get the same.
+// world starts the program at the first call; later ones get the same. The
+// journey goes on beside others.
 func world(t *testing.T) *devWorldT {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("journeys take a browser")
 	}
+	t.Parallel()
 	shared.once.Do(func() { shared.world, shared.err = startWorld() })
 	if shared.err != nil {
 		t.Fatal(shared.err)
@@ -92,7 +104,7 @@ func startWorld() (w *devWorldT, err error) {
 			err = fmt.Errorf("starting the shared world: %v", p)
 		}
 	}()
-	w = &devWorldT{parent: new(lifelong), ended: make(chan error, 1)}
+	w = &devWorldT{parent: new(lifelong), ended: make(chan error, 1), read: map[string]mailbox.Message{}, taken: map[string]bool{}}
 	if w.boards, err = demo.Boards(); err != nil {
 		return nil, err
 	}
@@ -101,6 +113,17 @@ func startWorld() (w *devWorldT, err error) {
 	}
 	w.parent.Cleanup(func() { _ = os.RemoveAll(w.dir) })
 	pg := testkit.Postgres(w.parent)
+	w.db = pg.Open(w.parent, pg.Superuser, 2)
+	started := make(chan struct{})
+	go func() {
+		defer close(started)
+		defer func() {
+			if p := recover(); p != nil {
+				fmt.Fprintln(os.Stderr, p)
+			}
+		}()
+		w.chromium = testkit.StartBrowser(w.parent) // takes as long as the program
+	}()
 	w.port = freePort()
 	for name, value := range map[string]string{
 		"SHINGLE_LISTEN": "127.0.0.1:" + w.port, "SHINGLE_OPS_LISTEN": "127.0.0.1:" + freePort(), "SHINGLE_DATA_DIR": w.dir,
@@ -116,7 +139,8 @@ func startWorld() (w *devWorldT, err error) {
 	ctx, stop := context.WithCancel(context.Background())
 	w.stop = stop
 	ready := make(chan struct{})
-	go func() { w.ended <- runDev(ctx, &readyWhen{words: "Shingle is ready", ready: ready}) }()
+	w.table = &readyWhen{words: "Settings for other commands", ready: ready}
+	go func() { w.ended <- runDev(ctx, w.table) }()
 	select {
 	case <-ready:
 	case err := <-w.ended:
@@ -125,6 +149,9 @@ func startWorld() (w *devWorldT, err error) {
 	case <-time.After(2 * time.Minute):
 		stop()
 		return nil, errors.New("the program did not get ready within two minutes")
+	}
+	if <-started; w.chromium == nil {
+		return nil, errors.New("no browser")
 	}
 	w.box, err = mailbox.Open(filepath.Join(w.dir, "mail"), time.Now)
 	if err != nil {
@@ -162,21 +189,31 @@ func endWorld() error {
 	return err
 }
 
-// readyWhen is a writer that closes ready when the words have been written.
+// readyWhen is a writer that closes ready when the words have been written, and
+// keeps all of them.
 type readyWhen struct {
 	words string
 	ready chan struct{}
+	mu    sync.Mutex
 	buf   bytes.Buffer
 	said  bool
 }
 
 func (r *readyWhen) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.buf.Write(p)
 	if !r.said && strings.Contains(r.buf.String(), r.words) {
 		r.said = true
 		close(r.ready)
 	}
 	return len(p), nil
+}
+
+func (r *readyWhen) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.buf.String()
 }
 
 func freePort() string {
@@ -204,26 +241,39 @@ func (w *devWorldT) demo(t *testing.T, slug string) *demo.Board {
 	return nil
 }
 
-// mail waits for the newest mail to that address whose subject holds the words.
+// mail waits for a mail to that address whose subject holds the words, the
+// newest if there are several. Each mail is found once.
 func (w *devWorldT) mail(t *testing.T, to, subjectContains string) mailbox.Message {
 	t.Helper()
 	var found mailbox.Message
-	testkit.Eventually(t, 30*time.Second, func() error {
-		list, err := w.box.List(200, "")
+	testkit.Eventually(t, patience, func() error {
+		w.mails.Lock()
+		defer w.mails.Unlock()
+		files, err := os.ReadDir(filepath.Join(w.dir, "mail"))
 		if err != nil {
 			return err
 		}
 		var seen []string
-		for _, m := range list {
+		for i := len(files) - 1; i >= 0; i-- {
+			id, whole := strings.CutSuffix(files[i].Name(), ".eml")
+			if !whole || w.taken[id] {
+				continue
+			}
+			m, known := w.read[id]
+			if !known {
+				full, err := w.box.Get(id)
+				if err != nil {
+					return err
+				}
+				m = *full
+				w.read[id] = m
+			}
 			if !strings.Contains(strings.ToLower(m.To), strings.ToLower(to)) {
 				continue
 			}
 			if strings.Contains(strings.ToLower(m.Subject), strings.ToLower(subjectContains)) {
-				full, err := w.box.Get(m.ID)
-				if err == nil {
-					found = *full
-				}
-				return err
+				found, w.taken[id] = m, true
+				return nil
 			}
 			seen = append(seen, m.Subject)
 		}
@@ -244,34 +294,22 @@ func link(t *testing.T, m mailbox.Message, part string) string {
 	return ""
 }
 
-// browser is a browser of the test's own, with no cookie yet.
+// browser is a person's own window, with no cookie yet.
 func (w *devWorldT) browser(t *testing.T) context.Context {
 	t.Helper()
-	return testkit.Chromium(t)
+	return w.chromium.Profile(t)
 }
 
-// page keeps pictures of the page on show, wide and narrow, and has axe check both.
+// page keeps pictures of the page on show, narrow and wide, and has axe check both.
 func (w *devWorldT) page(t *testing.T, ctx context.Context, name string) { //nolint:revive // t first, as in testkit
 	t.Helper()
-	for _, width := range []int{1280, 390} {
-		testkit.Screenshot(t, ctx, name, width)
-		do(t, ctx, chromedp.EmulateViewport(int64(width), 900))
-		wide, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`document.documentElement.scrollWidth > innerWidth + 1`))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if wide {
-			t.Errorf("%s scrolls sideways at %d pixels", name, width)
-		}
-		testkit.Axe(t, ctx)
-	}
-	do(t, ctx, chromedp.EmulateViewport(1280, 900))
+	testkit.Page(t, ctx, name, 390, 1280)
 }
 
 // do runs browser steps, or fails the test where they were asked for.
 func do(t *testing.T, ctx context.Context, steps ...chromedp.Action[chromedp.Void]) { //nolint:revive // t first, as in testkit
 	t.Helper()
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if err := chromedp.Do(ctx, steps...); err != nil {
 		t.Fatalf("%v, at %s", err, where(ctx))
@@ -312,7 +350,7 @@ func inView(t *testing.T, ctx context.Context, sel string) { //nolint:revive // 
 
 func goes(t *testing.T, ctx context.Context, status int, step chromedp.Action[chromedp.Void]) { //nolint:revive // t first, as in testkit
 	t.Helper()
-	soon, cancel := context.WithTimeout(ctx, 20*time.Second)
+	soon, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	res, err := chromedp.RunResponse(soon, step)
 	if err != nil {
@@ -356,28 +394,27 @@ func where(ctx context.Context) string {
 	return at
 }
 
-// typeIn empties the named field and types the text into it.
+// typeIn empties the named field and types the text into it. The field has the
+// focus before the first key and after the last: a script that takes it away
+// would swallow a person's keys too.
 func typeIn(t *testing.T, ctx context.Context, name, text string) { //nolint:revive // t first, as in testkit
 	t.Helper()
-	sel := chromedp.CSS(`main [name="` + name + `"]`)
-	empty := chromedp.Evaluate[string](fmt.Sprintf(`document.querySelector('main [name=%q]').value = ""`, name))
-	got := chromedp.Evaluate[string](fmt.Sprintf(`document.querySelector('main [name=%q]').value`, name))
-	typed := ""
-	// A script that takes the focus swallows keys, as it would a person's: type again.
-	for range 5 {
-		if _, err := chromedp.Run(ctx, empty); err != nil {
-			t.Fatalf("%s has no field %q: %v", where(ctx), name, err)
-		}
-		do(t, ctx, chromedp.SendKeys(sel, text))
-		v, err := chromedp.Run(ctx, got)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if typed = v; typed == text {
-			return
-		}
+	field := fmt.Sprintf(`document.querySelector('main [name=%q]')`, name)
+	ready, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`(() => { const el = `+field+`; if (!el) return false; el.value = ""; el.focus(); return document.activeElement === el })()`))
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatalf("%s: field %q holds %q after typing %q", where(ctx), name, typed, text)
+	if !ready {
+		t.Fatalf("%s has no field %q that takes the focus", where(ctx), name)
+	}
+	do(t, ctx, chromedp.SendKeys(chromedp.CSS(`main [name="`+name+`"]`), text))
+	got, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](`(() => { const el = `+field+`, at = document.activeElement; return [el.value, at === el ? "" : at.outerHTML.slice(0, 200)] })()`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got[0] != text || got[1] != "" {
+		t.Fatalf("%s: field %q holds %q after typing %q; the focus is on %q", where(ctx), name, got[0], text, got[1])
+	}
 }
 
 // choose picks a value of the named select, radio buttons or tick box.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"sort"
 	"strings"
 
@@ -100,7 +101,7 @@ func Load(mode string, environ []string) (*Config, error) {
 		}
 	}
 	c.defaults(mode)
-	problems = append(problems, c.check(mode)...)
+	problems = append(problems, c.check(mode, problems)...)
 	if len(problems) > 0 {
 		sort.Strings(problems)
 		return nil, problems
@@ -114,12 +115,16 @@ func plain(err error) string {
 		for i := range reflect.TypeFor[Config]().NumField() {
 			f := reflect.TypeFor[Config]().Field(i)
 			if f.Name == pe.Name {
-				return fmt.Sprintf("%s cannot be read as %s", f.Tag.Get("env"), pe.Type)
+				return f.Tag.Get("env") + " is not " + kinds[pe.Type.Kind()]
 			}
 		}
 	}
 	return "a setting cannot be read"
 }
+
+// kinds are the settings' types in words.
+var kinds = map[reflect.Kind]string{reflect.Int: "a whole number", reflect.Int64: "a whole number", reflect.Bool: "true or false", reflect.Slice: "a list, with commas between",
+	reflect.String: "a text"}
 
 // Names lists every setting's name.
 func Names() []string {
@@ -166,7 +171,7 @@ func (c *Config) defaults(mode string) {
 	}
 }
 
-func (c *Config) check(mode string) Problems {
+func (c *Config) check(mode string, before Problems) Problems {
 	var p Problems
 	bad := func(format string, args ...any) { p = append(p, fmt.Sprintf(format, args...)) }
 	for name, addr := range map[string]string{"SHINGLE_LISTEN": c.Listen, "SHINGLE_OPS_LISTEN": c.OpsListen} {
@@ -228,10 +233,14 @@ func (c *Config) check(mode string) Problems {
 			break
 		}
 	}
-	if c.DatabaseConns < 2 {
+	// One that could not be read is 0 here and has its line already.
+	unread := func(name string) bool {
+		return slices.ContainsFunc(before, func(line string) bool { return strings.HasPrefix(line, name+" ") })
+	}
+	if c.DatabaseConns < 2 && !unread("SHINGLE_DATABASE_CONNECTIONS") {
 		bad("SHINGLE_DATABASE_CONNECTIONS must be 2 or more")
 	}
-	if c.Concurrency < 1 {
+	if c.Concurrency < 1 && !unread("SHINGLE_WORKERS") {
 		bad("SHINGLE_WORKERS must be 1 or more")
 	}
 	for _, t := range c.TrustedProxies {

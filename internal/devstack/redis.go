@@ -40,7 +40,8 @@ func Redis(ctx context.Context) (url string, stop func(), err error) {
 		}
 	})
 	var once sync.Once
-	return "redis://:" + password + "@" + m.Addr() + "/0", func() {
+	// With a user: redis-cli takes an empty one for a name.
+	return "redis://default:" + password + "@" + m.Addr() + "/0", func() {
 		once.Do(func() {
 			cancel()
 			wg.Wait()

@@ -36,14 +36,25 @@ const runAxe = `axe.run(document, {resultTypes: ["violations"], preload: false})
 // with each violation, the elements that have it and what would mend them.
 func Axe(t testing.TB, ctx context.Context) { //nolint:revive // t first, as in all of testkit
 	t.Helper()
-	at, err := chromedp.Run(ctx, chromedp.Location())
-	if err == nil {
-		// Through the protocol, which the page's own policy does not hinder.
-		_, err = chromedp.Run(ctx, chromedp.Evaluate[bool](axeSource+"\n;true"))
+	bringAxe(t, ctx)
+	axe(t, ctx)
+}
+
+// bringAxe loads axe into the page on show, through the protocol, which the
+// page's own policy does not hinder.
+func bringAxe(t testing.TB, ctx context.Context) { //nolint:revive // t first, as in all of testkit
+	t.Helper()
+	if _, err := chromedp.Run(ctx, chromedp.Evaluate[bool](axeSource+"\n;true")); err != nil {
+		t.Fatalf("loading axe: %v", err)
 	}
-	var found []axeViolation
-	if err == nil {
-		found, err = chromedp.Run(ctx, chromedp.Evaluate[[]axeViolation](runAxe, chromedp.EvalAwaitPromise))
+}
+
+func axe(t testing.TB, ctx context.Context) { //nolint:revive // t first, as in all of testkit
+	t.Helper()
+	found, err := chromedp.Run(ctx, chromedp.Evaluate[[]axeViolation](runAxe, chromedp.EvalAwaitPromise))
+	at := "an unknown address"
+	if where, lerr := chromedp.Run(ctx, chromedp.Location()); lerr == nil {
+		at = where
 	}
 	if err != nil {
 		t.Fatalf("axe on %s: %v", at, err)

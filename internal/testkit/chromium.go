@@ -11,19 +11,66 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
 
-// browserPatience is how long one test may use its browser.
-const browserPatience = 4 * time.Minute
+const (
+	// browserPatience is how long one test may use its browser, on a machine that
+	// others load too.
+	browserPatience = 12 * time.Minute
+	// lookPatience is how long one look at a page may take.
+	lookPatience = 2 * time.Minute
+)
 
 // Chromium starts a headless browser for the test, with a profile of its own,
 // and returns chromedp's context of its first tab. It resolves *.localhost by
 // itself. An uncaught exception in a page, and anything that a page's content
 // security policy refused, fail the test.
 func Chromium(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(start(t, context.Background()), browserPatience)
+	t.Cleanup(cancel)
+	watch(t, ctx)
+	return ctx
+}
+
+// Browser is one Chromium that several tests share: starting it takes longer
+// than most of them.
+type Browser struct{ first context.Context }
+
+// StartBrowser starts it; it closes when t ends.
+func StartBrowser(t testing.TB) *Browser {
+	t.Helper()
+	return &Browser{first: start(t, context.Background())}
+}
+
+// Profile is a person with a browser of their own: a window that shares no
+// cookie and no cache with the others, watched as Chromium's is.
+func (b *Browser) Profile(t testing.TB) context.Context {
+	t.Helper()
+	patient, cancel := context.WithTimeout(b.first, browserPatience)
+	ctx, cancelTab := chromedp.NewContext(patient, chromedp.WithNewBrowserContext())
+	t.Cleanup(func() {
+		cancelTab()
+		cancel()
+	})
+	// Windows lie over each other; each shall think that it is the one in front.
+	err := chromedp.Do(ctx, chromedp.EmulateViewport(1280, 900))
+	if err == nil {
+		_, err = chromedp.Call(ctx, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
+	}
+	if err != nil {
+		t.Fatalf("opening a window: %v", err)
+	}
+	watch(t, ctx)
+	return ctx
+}
+
+// start runs Chromium until t ends and returns its first tab.
+func start(t testing.TB, ctx context.Context) context.Context { //nolint:revive // t first, as in all of testkit
 	t.Helper()
 	path, err := findChromium()
 	if err != nil {
@@ -33,7 +80,6 @@ func Chromium(t testing.TB) context.Context {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), browserPatience)
 	ctx, cancelAllocator := chromedp.NewExecAllocator(ctx,
 		chromedp.ExecPath(path),
 		chromedp.UserDataDir(profile),
@@ -47,6 +93,9 @@ func Chromium(t testing.TB) context.Context {
 		chromedp.Flag("disable-sync", true),
 		chromedp.Flag("disable-default-apps", true),
 		chromedp.Flag("disable-extensions", true),
+		chromedp.Flag("disable-background-timer-throttling", true),
+		chromedp.Flag("disable-backgrounding-occluded-windows", true),
+		chromedp.Flag("disable-renderer-backgrounding", true),
 		chromedp.Flag("no-proxy-server", true),
 		chromedp.Flag("mute-audio", true),
 		chromedp.Flag("hide-scrollbars", true),
@@ -62,13 +111,18 @@ func Chromium(t testing.TB) context.Context {
 		_ = chromedp.Cancel(ctx) // asks the browser to close and waits
 		cancelTab()
 		cancelAllocator()
-		cancel()
 		removeProfile(profile)
 	})
 	if err := chromedp.Do(ctx); err != nil {
 		t.Fatalf("starting %s: %v", path, err)
 	}
-	err = chromedp.Listen(ctx, func(ev any) {
+	return ctx
+}
+
+// watch fails the test with what goes wrong in its pages.
+func watch(t testing.TB, ctx context.Context) { //nolint:revive // t first, as in all of testkit
+	t.Helper()
+	err := chromedp.Listen(ctx, func(ev any) {
 		switch e := ev.(type) {
 		case *runtime.EventExceptionThrown:
 			t.Errorf("the page threw: %s", thrown(e.ExceptionDetails))
@@ -79,9 +133,8 @@ func Chromium(t testing.TB) context.Context {
 		}
 	})
 	if err != nil {
-		t.Fatalf("listening to %s: %v", path, err)
+		t.Fatalf("listening to the browser: %v", err)
 	}
-	return ctx
 }
 
 func thrown(d *runtime.ExceptionDetails) string {
@@ -127,6 +180,36 @@ var unfitForNames = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
 // pixels wide, as <name>-<width>.png among the artefacts; it returns the path.
 func Screenshot(t testing.TB, ctx context.Context, name string, width int) string { //nolint:revive // t first, as in all of testkit
 	t.Helper()
+	path := picture(t, ctx, name, width)
+	if err := chromedp.Do(ctx, chromedp.ResetViewport()); err != nil {
+		t.Fatalf("screenshot %s: %v", name, err)
+	}
+	return path
+}
+
+// Page looks at the page on show through windows of these widths: it keeps a
+// picture of each, has axe check it, and fails when it scrolls sideways.
+func Page(t testing.TB, ctx context.Context, name string, widths ...int) { //nolint:revive // t first, as in all of testkit
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, lookPatience)
+	defer cancel()
+	bringAxe(t, ctx)
+	for _, width := range widths {
+		picture(t, ctx, name, width)
+		wide, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`document.documentElement.scrollWidth > innerWidth + 1`))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if wide {
+			t.Errorf("%s scrolls sideways at %d pixels", name, width)
+		}
+		axe(t, ctx)
+	}
+}
+
+// picture leaves the window at that width.
+func picture(t testing.TB, ctx context.Context, name string, width int) string { //nolint:revive // t first, as in all of testkit
+	t.Helper()
 	err := chromedp.Do(ctx, chromedp.EmulateViewport(int64(width), 900))
 	if err == nil {
 		// Fonts and images first, then one painted frame.
@@ -135,9 +218,6 @@ func Screenshot(t testing.TB, ctx context.Context, name string, width int) strin
 	var png []byte
 	if err == nil {
 		png, err = chromedp.Run(ctx, chromedp.FullScreenshot(100))
-	}
-	if err == nil {
-		err = chromedp.Do(ctx, chromedp.ResetViewport())
 	}
 	if err != nil {
 		t.Fatalf("screenshot %s: %v", name, err)

@@ -1,11 +1,13 @@
 package testkit
 
 import (
+	"context"
 	"fmt"
 	"image/png"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -88,5 +90,34 @@ func TestChromiumFailsATestForWhatThePolicyRefused(t *testing.T) {
 	}
 	if len(r.failures) == 0 {
 		t.Error("got no failure, want one about the inline style")
+	}
+}
+
+func TestProfilesOfOneBrowserShareNoCookie(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(goodPage)) }))
+	t.Cleanup(srv.Close)
+	b := StartBrowser(t)
+	cookies := func(ctx context.Context, set string) string {
+		t.Helper()
+		if err := chromedp.Do(ctx, chromedp.Navigate(srv.URL)); err != nil {
+			t.Fatal(err)
+		}
+		got, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](`(() => { const before = document.cookie; if (`+strconv.Quote(set)+`) document.cookie = `+strconv.Quote(set)+`; return [before, String(document.hasFocus())] })()`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got[1] != "true" {
+			t.Error("a window thinks that it is not in front")
+		}
+		return got[0]
+	}
+	one, two := b.Profile(t), b.Profile(t)
+	cookies(one, "who=one")
+	if got := cookies(two, ""); got != "" {
+		t.Errorf("the second window has the first one's cookie %q", got)
+	}
+	if got := cookies(one, ""); got != "who=one" {
+		t.Errorf("the first window has %q, want its own cookie", got)
 	}
 }

@@ -126,6 +126,8 @@ func (a *Admin) figures(c *gin.Context, t *tenant.Tenant, f *figures) []figure {
 			return a.t(c, "work.change.first")
 		case n == before:
 			return a.t(c, "work.change.same")
+		case n >= 10*before:
+			return a.t(c, "work.change.tenfold")
 		case n > before:
 			return a.t(c, "work.change.up", percent(locale, n-before, before))
 		}

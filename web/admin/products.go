@@ -74,9 +74,15 @@ func (a *Admin) productForm(c *gin.Context, v url.Values, p *billing.Product) er
 		bad["price"] = "product.price.required"
 	} else if p.Price, err = money.Parse(text, p.Currency, a.locale(c)); err != nil || p.Price < 0 {
 		p.Price, bad["price"] = 0, "product.price.form"
+		if money.Exponent(p.Currency) == 0 {
+			bad["price"] = "product.price.whole|" + p.Currency
+		}
 	}
 	p.DurationDays, p.FeaturedDays = wholeDays(v.Get("duration_days")), wholeDays(v.Get("featured_days"))
 	for name, text := range fault.FieldsOf(p.Validate()) {
+		if text == "product.price.minimum" {
+			text += "|" + money.Short(money.Minimum(p.Currency), p.Currency, a.locale(c))
+		}
 		if bad[name] == "" {
 			bad[name] = text
 		}
@@ -132,8 +138,11 @@ func (a *Admin) showProduct(c *gin.Context, status int, id uuid.UUID, p *billing
 	}
 	return a.renderUnder(c, status, "product", title, console.Link{Label: a.t(c, "admin.nav.products"), URL: "/admin/products"}, map[string]any{
 		"P": p, "New": id == uuid.Nil, "Action": action, "Typed": typed, "Errors": errs, "CanWrite": a.may(c, "product", "write"),
-		"Currencies": withOption(console.CurrencyOptions(), typed.Get("currency")), "Preview": billing.PreviewOf(p, rule, a.locale(c))})
+		"Currencies": withOption(console.CurrencyOptions(), typed.Get("currency")), "Preview": billing.PreviewOf(p, rule, a.locale(c)), "NoPrice": errs["price"] != "" || c.GetBool(noPrice) || id == uuid.Nil && typed.Get("price") == ""})
 }
+
+// noPrice says that the price being typed is none: it is not free.
+const noPrice = "product_no_price"
 
 // withOption adds the value in use to a list that lacks it.
 func withOption(options []console.Option, value string) []console.Option {
@@ -158,7 +167,10 @@ func (a *Admin) newProduct(c *gin.Context) error {
 // previewProduct shows the division of a price that is being typed.
 func (a *Admin) previewProduct(c *gin.Context) error {
 	p := new(billing.Product)
-	_ = a.productForm(c, c.Request.URL.Query(), p)
+	bad := fault.FieldsOf(a.productForm(c, c.Request.URL.Query(), p))
+	if bad["price"] != "" {
+		c.Set(noPrice, true)
+	}
 	p.Price, p.DurationDays, p.FeaturedDays = max(0, p.Price), max(0, p.DurationDays), max(0, p.FeaturedDays)
 	return a.showProduct(c, http.StatusOK, uuid.Nil, p, c.Request.URL.Query(), nil)
 }

@@ -64,6 +64,8 @@ type Brand struct {
 	Name, URL, Logo string
 	// Site is where the public pages are; "" hides the link.
 	Site string
+	// SiteName is the link's text when it is not "View the board".
+	SiteName string
 	// Accent is a safe CSS colour, AccentText what is readable on it.
 	Accent, AccentText template.CSS
 }

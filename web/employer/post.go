@@ -284,7 +284,9 @@ func (e *Employer) showProducts(c *gin.Context, status int, l *listings.Listing,
 	p := themes.PostProducts{Layout: e.Site.Layout(v, v.Say("products.title")), Form: e.Site.Form(v, action, map[string]string{"product": chosen.String()}, cause),
 		Card: e.Site.CardOf(v, l), BackURL: back, TermsURL: e.Site.TermsURL(v)}
 	err = e.read(c, func(ctx context.Context, tx bun.IDB) (err error) {
-		p.Products, p.Blocked, err = e.onSale(ctx, tx, v, chosen)
+		if p.Products, p.Blocked, err = e.onSale(ctx, tx, v, chosen); p.Blocked != "" {
+			p.Blocked = v.Say("products.blocked")
+		}
 		return err
 	})
 	if err != nil {

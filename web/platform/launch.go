@@ -26,6 +26,9 @@ type Launcher struct {
 // Launch makes a board for an address and mails it the way in. It opens a
 // transaction. Kinds: fault.Invalid by field (owner among them), fault.Conflict.
 func (l *Launcher) Launch(ctx context.Context, n tenant.NewBoard, owner string) (*tenant.Tenant, error) {
+	if err := l.Check(ctx, n, "owner", owner); err != nil {
+		return nil, err
+	}
 	var t *tenant.Tenant
 	err := l.Platform.Write(ctx, func(ctx context.Context, tx bun.IDB) error {
 		o, err := l.Operators.FindOrCreate(ctx, tx, owner, "", n.Locale)
@@ -46,6 +49,31 @@ func (l *Launcher) Launch(ctx context.Context, n tenant.NewBoard, owner string) 
 	}
 	l.Made(t)
 	return t, nil
+}
+
+// Check names all that is wrong with a new board at once, the taken address and
+// the owner's, under that field's name, included. Kind: fault.Invalid by field.
+func (l *Launcher) Check(ctx context.Context, n tenant.NewBoard, field, owner string) error {
+	f := fault.FieldsOf(n.Validate())
+	if f == nil {
+		f = fault.Fields{}
+	}
+	if _, err := accounts.Fold(owner); err != nil {
+		f[field] = "field.email.invalid"
+	}
+	if f["slug"] == "" {
+		var taken bool
+		err := l.Platform.Read(ctx, func(ctx context.Context, tx bun.IDB) error {
+			return tx.NewRaw(`SELECT EXISTS (SELECT FROM boards WHERE slug = ?)`, n.Slug).Scan(ctx, &taken)
+		})
+		if err != nil {
+			return err
+		}
+		if taken {
+			f["slug"] = "board.slug.taken"
+		}
+	}
+	return fault.Invalids(f)
 }
 
 // Make writes a board, its owner's grant and what it begins with, in a platform

@@ -284,7 +284,7 @@ func (p *Platform) signUp(c *gin.Context) error {
 	d := signUpData{Name: strings.TrimSpace(c.PostForm("name")), Slug: strings.ToLower(strings.TrimSpace(c.PostForm("slug"))),
 		Locale: c.PostForm("locale"), Currency: c.PostForm("currency"), TimeZone: c.PostForm("time_zone")}
 	email, person := strings.TrimSpace(c.PostForm("email")), c.PostForm("person")
-	err := p.checkSignUp(c.Request.Context(), d, email)
+	err := p.Launcher.Check(c.Request.Context(), d.board(email), "email", email)
 	var ticket string
 	if err == nil {
 		ticket, err = p.Operators.RequestSignUp(c.Request.Context(), accounts.SignUp{Email: email, Name: person, Locale: p.locale(c), Data: d}, client(c))
@@ -293,31 +293,6 @@ func (p *Platform) signUp(c *gin.Context) error {
 		return p.signUpPage(c, d, email, person, err)
 	}
 	return p.render(c, http.StatusOK, "sent", p.t(c, "sent.title"), map[string]any{"Email": email, "Ticket": ticket, "Action": accounts.PathSignUp})
-}
-
-// checkSignUp names all that is wrong at once, the taken address included.
-func (p *Platform) checkSignUp(ctx context.Context, d signUpData, email string) error {
-	n := d.board(email)
-	f := fault.FieldsOf(n.Validate())
-	if f == nil {
-		f = fault.Fields{}
-	}
-	if _, err := accounts.Fold(email); err != nil {
-		f["email"] = "field.email.invalid"
-	}
-	if f["slug"] == "" {
-		var taken bool
-		err := p.Platform.Read(ctx, func(ctx context.Context, tx bun.IDB) error {
-			return tx.NewRaw(`SELECT EXISTS (SELECT FROM boards WHERE slug = ?)`, n.Slug).Scan(ctx, &taken)
-		})
-		if err != nil {
-			return err
-		}
-		if taken {
-			f["slug"] = "board.slug.taken"
-		}
-	}
-	return fault.Invalids(f)
 }
 
 func (p *Platform) confirmForm(c *gin.Context) error {

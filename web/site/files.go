@@ -130,8 +130,19 @@ func (s *Site) standingPage(c *gin.Context, slug string) error {
 		return fault.New(fault.NotFound, "no such page")
 	}
 	when := v.Day(p.CreatedAt)
-	out := themes.TextPage{Layout: s.layout(v, p.Title), Heading: p.Title, Body: route.SafeHTML(p.Body), Updated: &when}
+	out := themes.TextPage{Layout: s.layout(v, p.Title), Heading: p.Title, Body: route.SafeHTML(underTitle(p.Body)), Updated: &when}
 	out.Canonical = s.canonical(v, p.Path())
 	out.Description = fmt.Sprintf("%s, %s", p.Title, v.T.Name)
 	return s.render(c, v, http.StatusOK, "text", out)
 }
+
+// underTitle makes a page's headings the level below its title: what was typed
+// is kept with the small headings of listings, two levels below.
+func underTitle(body string) string {
+	if strings.Contains(body, "<h2>") {
+		return body
+	}
+	return promoted.Replace(body)
+}
+
+var promoted = strings.NewReplacer("<h3>", "<h2>", "</h3>", "</h2>", "<h4>", "<h3>", "</h4>", "</h3>")

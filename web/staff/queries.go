@@ -10,6 +10,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"shingle/internal/fault"
+	"shingle/tasks"
 	"shingle/tenant"
 )
 
@@ -155,6 +156,27 @@ func readOrders(ctx context.Context, tx bun.IDB, board tenant.ID, state string, 
 		ORDER BY o.created_at DESC LIMIT ? OFFSET ?`,
 		board, tenant.Nil, board, state, state, size, (page-1)*size).Scan(ctx, &rows)
 	return rows, err
+}
+
+// boardNames are the names of the boards that tasks belong to.
+func boardNames(ctx context.Context, tx bun.IDB, of []tasks.Task) (map[tenant.ID]string, error) {
+	ids := make([]tenant.ID, len(of))
+	for i := range of {
+		ids[i] = of[i].TenantID
+	}
+	names := map[tenant.ID]string{}
+	if len(ids) == 0 {
+		return names, nil
+	}
+	var rows []struct {
+		ID   tenant.ID `bun:"id"`
+		Name string    `bun:"name"`
+	}
+	err := tx.NewRaw(`SELECT id, name FROM boards WHERE id IN (?)`, bun.In(ids)).Scan(ctx, &rows)
+	for _, r := range rows {
+		names[r.ID] = r.Name
+	}
+	return names, err
 }
 
 // event is a line of the webhook inbox.

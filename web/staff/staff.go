@@ -93,7 +93,7 @@ func (s *Staff) page(c *gin.Context, title string) console.Page {
 			Active: path == url || (url != "/staff" && strings.HasPrefix(path, url+"/"))}
 	}
 	p := console.Page{Title: title, Locale: s.locale(c), User: tenant.ActorFrom(c.Request.Context()).Label, SignOut: "/sign-out",
-		Brand: console.Brand{Name: "Shingle", URL: "/staff", Site: "/"}}
+		Brand: console.Brand{Name: "Shingle", URL: "/staff", Site: "/", SiteName: s.t(c, "staff.site")}}
 	for _, n := range []struct {
 		key, url, icon string
 		can            authz.Permission
@@ -323,14 +323,18 @@ func (s *Staff) orders(c *gin.Context) error {
 
 func (s *Staff) tasks(c *gin.Context) error {
 	var failed []tasks.Task
+	var names map[tenant.ID]string
 	err := s.Platform.Read(c.Request.Context(), func(ctx context.Context, tx bun.IDB) (err error) {
-		failed, err = tasks.Failed(ctx, tx, 200)
+		if failed, err = tasks.Failed(ctx, tx, 200); err != nil {
+			return err
+		}
+		names, err = boardNames(ctx, tx, failed)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	return s.render(c, http.StatusOK, "tasks", s.t(c, "staff.nav.tasks"), map[string]any{"Tasks": failed, "CanRetry": s.Allowed(c, authz.Can("task", "retry"))})
+	return s.render(c, http.StatusOK, "tasks", s.t(c, "staff.nav.tasks"), map[string]any{"Tasks": failed, "Names": names, "CanRetry": s.Allowed(c, authz.Can("task", "retry"))})
 }
 
 func (s *Staff) onTask(c *gin.Context, name, done string, fn func(context.Context, bun.IDB, tenant.ID, uuid.UUID) error) error {

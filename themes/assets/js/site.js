@@ -25,7 +25,7 @@
   });
 
   const errors = one("#errors");
-  if (errors) errors.focus();
+  if (errors && !one(":focus")) errors.focus(); // whoever types already is left alone
 
   const form = one("[data-live-form]");
   if (!form) return;

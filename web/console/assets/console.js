@@ -4,7 +4,8 @@
   const $ = (sel, el = document) => [...el.querySelectorAll(sel)];
 
   const ready = (root) => {
-    $("[data-focus]", root).forEach((el) => el.focus());
+    // Whoever types already is left alone.
+    $("[data-focus]", root).forEach((el) => { if (!document.querySelector(":focus")) el.focus(); });
 
     // A dangerous act asks first; data-confirm holds the question, data-confirm-type the word to type.
     $("form[data-confirm]", root).forEach((f) => f.addEventListener("submit", (e) => {
