@@ -45,7 +45,7 @@ type Manifest struct {
 	Title   string              `toml:"title"`
 	Line    string              `toml:"line"`
 	Extends string              `toml:"extends"`
-	Styles  map[string][]string `toml:"styles"` // by sheet: base, seek, forms
+	Styles  map[string][]string `toml:"styles"` // by sheet: base, seek, listing, forms
 	Hidden  bool                `toml:"hidden"` // only there to be extended
 	Presets []Preset            `toml:"preset"`
 }

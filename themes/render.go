@@ -44,12 +44,12 @@ var pageTypes = map[string]reflect.Type{
 
 // sheetNames are a pack's stylesheets. Every page has the base; a page carries
 // the others only where it needs them, so that none is heavy.
-var sheetNames = []string{"base", "seek", "forms"}
+var sheetNames = []string{"base", "seek", "listing", "forms"}
 
 // pageSheets is what a page needs beside the base; a page that is not named
-// here needs all.
+// here needs those of lists and of forms.
 var pageSheets = map[string][]string{
-	"home": {"seek"}, "results": {"seek"}, "listing": {"seek"}, "company": {"seek"}, "companies": {"seek"},
+	"home": {"seek"}, "results": {"seek"}, "companies": {"seek"}, "listing": {"seek", "listing"}, "company": {"seek", "listing"},
 	"post": {"forms"}, "signin": {"forms"}, "text": {}, "error": {},
 }
 
@@ -64,7 +64,7 @@ func sheetFile(pack, sheet string) string {
 func (p *Packs) sheets(pack, page string) ([]string, error) {
 	more, ok := pageSheets[page]
 	if !ok {
-		more = sheetNames[1:]
+		more = []string{"seek", "forms"}
 	}
 	var out []string
 	for _, name := range append([]string{"base"}, more...) {

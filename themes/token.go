@@ -211,6 +211,20 @@ func (t Tokens) CSS() []byte {
 	return b.Bytes()
 }
 
+// Inline prints the light colours and the typefaces alone, as declarations for
+// a rule of somebody else's page.
+func (t Tokens) Inline() string {
+	var b bytes.Buffer
+	writePalette(&b, t.Light)
+	if s, ok := stacks[t.FontBody]; ok {
+		b.WriteString("--font-body:" + s.css + ";")
+	}
+	if s, ok := stacks[t.FontHeading]; ok {
+		b.WriteString("--font-heading:" + s.css + ";")
+	}
+	return b.String()
+}
+
 func writePalette(b *bytes.Buffer, p Palette) {
 	for _, n := range ColorNames {
 		if c, ok := p[n]; ok && !c.IsZero() {
