@@ -1,5 +1,5 @@
-// Makes what works already a little quicker: `/` goes to the search box, selects
-// send their form, and an open menu closes when the reader goes elsewhere.
+// Makes what works already a little quicker: `/` goes to the search box, `j` and
+// `k` walk down and up a list that has the focus, selects send their form, and an open menu closes when the reader goes elsewhere.
 (() => {
   "use strict";
   const all = (sel) => [...document.querySelectorAll(sel)];
@@ -9,8 +9,15 @@
   };
   document.addEventListener("keydown", (e) => {
     if (e.key === "Escape") leave((menu) => menu.contains(e.target) && (menu.querySelector("summary").focus(), true));
-    if (e.key !== "/" || e.ctrlKey || e.metaKey || e.altKey) return;
-    if (e.target.closest("input,textarea,select,[contenteditable]")) return;
+    if (e.ctrlKey || e.metaKey || e.altKey || e.target.closest("input,textarea,select,[contenteditable]")) return;
+    // j and k move only while a list has the focus.
+    const list = e.target.closest("[data-keys]");
+    if (list && (e.key === "j" || e.key === "k")) {
+      const rows = all("[data-keys] h3 a");
+      const next = rows[rows.indexOf(e.target) + (e.key === "j" ? 1 : -1)];
+      if (next) next.focus();
+    }
+    if (e.key !== "/") return;
     const box = all("[data-slash]").find((el) => el.offsetParent);
     if (box) { e.preventDefault(); box.focus(); box.select(); }
   });
