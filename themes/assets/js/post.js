@@ -50,11 +50,14 @@
 
   const area = one("textarea[data-editor]");
   if (!area) return;
+  let asked = false;
   const fetchEditor = () => {
+    if (asked) return;
+    asked = true;
     const script = document.createElement("script");
     script.src = area.dataset.editor.split(" ")[0];
     document.head.append(script);
   };
   if (field("description_format").value === "html") fetchEditor();
-  else form.addEventListener("focusin", fetchEditor, { once: true });
+  else for (const kind of ["focusin", "input", "pointerdown"]) form.addEventListener(kind, fetchEditor);
 })();
