@@ -12,8 +12,9 @@ import (
 	"sync"
 
 	"github.com/andybalholm/brotli"
-	"github.com/tdewolff/parse/v2"
-	"github.com/tdewolff/parse/v2/css"
+	"github.com/tdewolff/minify/v2"
+	"github.com/tdewolff/minify/v2/css"
+	"github.com/tdewolff/minify/v2/js"
 
 	"shingle/internal/fault"
 )
@@ -42,6 +43,10 @@ func (p *Packs) loadAssets(fsys fs.FS, root string) error {
 		if err != nil {
 			return fault.Wrap(err, fault.Internal, "asset %s", name)
 		}
+		// What others made comes as small as they ship it.
+		if path.Base(path.Dir(name)) == "js" {
+			return p.addMinified(path.Base(name), raw)
+		}
 		p.addAsset(path.Base(name), raw)
 		return nil
 	})
@@ -67,6 +72,23 @@ func (p *Packs) addAsset(name string, body []byte) {
 	}
 	p.assets[stored] = &Asset{Name: stored, ContentType: kind, Body: body, ETag: `"` + hash + `"`}
 	p.urls[name] = "/assets/" + stored
+}
+
+// minifier takes the space and the comments out of our own styles and scripts.
+var minifier = func() *minify.M {
+	m := minify.New()
+	m.AddFunc(".css", css.Minify)
+	m.AddFunc(".js", js.Minify)
+	return m
+}()
+
+func (p *Packs) addMinified(name string, body []byte) error {
+	small, err := minifier.Bytes(path.Ext(name), body)
+	if err != nil {
+		return fault.Wrap(err, fault.Invalid, "asset %s", name)
+	}
+	p.addAsset(name, small)
+	return nil
 }
 
 // AssetURL is the address of "site.js", "harbor.css" and the like. Kind:
@@ -157,34 +179,4 @@ func compress(body []byte, hard bool) (br, gz []byte) {
 		return bytes.Clone(s.b.Bytes())
 	}
 	return run(s.br), run(s.gz)
-}
-
-// minifyCSS drops comments and the space that no reader of the file needs.
-func minifyCSS(raw []byte) []byte {
-	l := css.NewLexer(parse.NewInputBytes(raw))
-	var out bytes.Buffer
-	space := false
-	for {
-		kind, text := l.Next()
-		switch kind {
-		case css.ErrorToken:
-			return out.Bytes()
-		case css.CommentToken:
-			continue
-		case css.WhitespaceToken:
-			space = true
-			continue
-		}
-		if space && out.Len() > 0 {
-			last := out.Bytes()[out.Len()-1]
-			if !strings.ContainsRune("{};,>", rune(last)) && !strings.ContainsRune("{};,>", rune(text[0])) && !(last == ':' && kind != css.ColonToken) {
-				out.WriteByte(' ')
-			}
-		}
-		space = false
-		if kind == css.RightBraceToken && out.Len() > 0 && out.Bytes()[out.Len()-1] == ';' {
-			out.Truncate(out.Len() - 1)
-		}
-		out.Write(text)
-	}
 }

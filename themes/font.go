@@ -1,6 +1,10 @@
 package themes
 
-import "slices"
+import (
+	"slices"
+
+	"shingle/internal/fault"
+)
 
 // Font names a stack of typefaces that we allow.
 type Font string
@@ -68,4 +72,11 @@ func faces(fs ...Font) []string {
 		}
 	}
 	return out
+}
+
+// FontFile is a shipped font's file, for pages that are no board's. Kind:
+// fault.NotFound.
+func FontFile(name string) ([]byte, error) {
+	raw, err := shipped.ReadFile("assets/fonts/" + name)
+	return raw, fault.Wrap(err, fault.NotFound, "font %s", name)
 }

@@ -42,12 +42,12 @@ type Pack struct {
 
 // Manifest is theme.toml.
 type Manifest struct {
-	Title   string   `toml:"title"`
-	Line    string   `toml:"line"`
-	Extends string   `toml:"extends"`
-	Styles  []string `toml:"styles"`
-	Hidden  bool     `toml:"hidden"` // only there to be extended
-	Presets []Preset `toml:"preset"`
+	Title   string              `toml:"title"`
+	Line    string              `toml:"line"`
+	Extends string              `toml:"extends"`
+	Styles  map[string][]string `toml:"styles"` // by sheet: base, seek, listing, forms
+	Hidden  bool                `toml:"hidden"` // only there to be extended
+	Presets []Preset            `toml:"preset"`
 }
 
 // Preset is a named set of tokens; a pack's first one is its default.
@@ -144,19 +144,27 @@ func (p *Packs) loadPack(key string, folders map[string]fs.FS) error {
 		up = m.Extends
 	}
 	set := template.New(key).Funcs(p.funcs(p.words["en"], key))
-	var css bytes.Buffer
+	css := map[string]*bytes.Buffer{}
+	for _, name := range sheetNames {
+		css[name] = new(bytes.Buffer)
+	}
 	for _, step := range chain {
 		var m Manifest
 		if err := readManifest(folders[step], &m); err != nil {
 			return fault.Wrap(err, fault.Invalid, "pack %s", step)
 		}
-		for _, f := range m.Styles {
-			raw, err := fs.ReadFile(folders[step], f)
-			if err != nil {
-				return fault.Wrap(err, fault.Invalid, "pack %s", step)
+		for sheet, names := range m.Styles {
+			if css[sheet] == nil {
+				return fault.New(fault.Invalid, "pack %s has styles for %q: sheets are %s", step, sheet, strings.Join(sheetNames, ", "))
 			}
-			css.Write(raw)
-			css.WriteByte('\n')
+			for _, f := range names {
+				raw, err := fs.ReadFile(folders[step], f)
+				if err != nil {
+					return fault.Wrap(err, fault.Invalid, "pack %s", step)
+				}
+				css[sheet].Write(raw)
+				css[sheet].WriteByte('\n')
+			}
 		}
 		files, err := templateFiles(folders[step])
 		if err != nil {
@@ -172,7 +180,11 @@ func (p *Packs) loadPack(key string, folders map[string]fs.FS) error {
 			}
 		}
 	}
-	p.addAsset(key+".css", minifyCSS(css.Bytes()))
+	for _, name := range sheetNames {
+		if err := p.addMinified(sheetFile(key, name), css[name].Bytes()); err != nil {
+			return fault.Wrap(err, fault.Invalid, "pack %s, styles %s", key, name)
+		}
+	}
 	if pack.Hidden {
 		return nil
 	}

@@ -42,6 +42,41 @@ var pageTypes = map[string]reflect.Type{
 	"employers": reflect.TypeFor[Employers](),
 }
 
+// sheetNames are a pack's stylesheets. Every page has the base; a page carries
+// the others only where it needs them, so that none is heavy.
+var sheetNames = []string{"base", "seek", "listing", "forms"}
+
+// pageSheets is what a page needs beside the base; a page that is not named
+// here needs those of lists and of forms.
+var pageSheets = map[string][]string{
+	"home": {"seek"}, "results": {"seek"}, "companies": {"seek"}, "listing": {"seek", "listing"}, "company": {"seek", "listing"},
+	"post": {"forms"}, "signin": {"forms"}, "text": {}, "error": {},
+}
+
+func sheetFile(pack, sheet string) string {
+	if sheet == "base" {
+		return pack + ".css"
+	}
+	return pack + "." + sheet + ".css"
+}
+
+// sheets are the addresses of a page's stylesheets, in their order.
+func (p *Packs) sheets(pack, page string) ([]string, error) {
+	more, ok := pageSheets[page]
+	if !ok {
+		more = []string{"seek", "forms"}
+	}
+	var out []string
+	for _, name := range append([]string{"base"}, more...) {
+		u, err := p.AssetURL(sheetFile(pack, name))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, u)
+	}
+	return out, nil
+}
+
 // Pages names every page.
 func Pages() []string {
 	var out []string
@@ -113,10 +148,10 @@ func (p *Packs) locale(asked string) string {
 // funcs are what templates may call.
 func (p *Packs) funcs(w *words, pack string) template.FuncMap {
 	return template.FuncMap{
-		"t":     w.text,
-		"asset": p.AssetURL,
-		"pack":  func() string { return pack },
-		"val":   func(f Form, name string) string { return f.Values[name] },
+		"t":      w.text,
+		"asset":  p.AssetURL,
+		"sheets": func(page string) ([]string, error) { return p.sheets(pack, page) },
+		"val":    func(f Form, name string) string { return f.Values[name] },
 		"bad": func(f Form, name string) string {
 			for _, e := range f.Errors {
 				if e.Field == name {
@@ -129,6 +164,7 @@ func (p *Packs) funcs(w *words, pack string) template.FuncMap {
 		"first": func(n int, cards []Card) []Card {
 			return cards[:min(n, len(cards))]
 		},
+		"above": func() int { return LatestAboveSections },
 		"rest": func(n int, cards []Card) []Card {
 			return cards[min(n, len(cards)):]
 		},

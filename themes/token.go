@@ -173,9 +173,11 @@ func (t Tokens) CSS() []byte {
 	for _, f := range faces(t.FontBody, t.FontHeading) {
 		b.WriteString(f)
 	}
-	b.WriteString(":root{color-scheme:light")
-	if len(t.Dark) > 0 {
-		b.WriteString(" dark")
+	// A dark ground is dark whatever the reader's machine prefers.
+	b.WriteString(":root{color-scheme:" + scheme(t.Light))
+	if len(t.Dark) > 0 && scheme(t.Light) != scheme(t.Dark) {
+		b.WriteByte(' ')
+		b.WriteString(scheme(t.Dark))
 	}
 	b.WriteByte(';')
 	writePalette(&b, t.Light)
@@ -209,6 +211,27 @@ func (t Tokens) CSS() []byte {
 		b.WriteString("}}\n")
 	}
 	return b.Bytes()
+}
+
+func scheme(p Palette) string {
+	if c, ok := p["background"]; ok && c.Contrast(Color{rgb, 1, 1, 1, 1}) > c.Contrast(Color{rgb, 0, 0, 0, 1}) {
+		return "dark"
+	}
+	return "light"
+}
+
+// Inline prints the light colours and the typefaces alone, as declarations for
+// a rule of somebody else's page.
+func (t Tokens) Inline() string {
+	var b bytes.Buffer
+	writePalette(&b, t.Light)
+	if s, ok := stacks[t.FontBody]; ok {
+		b.WriteString("--font-body:" + s.css + ";")
+	}
+	if s, ok := stacks[t.FontHeading]; ok {
+		b.WriteString("--font-heading:" + s.css + ";")
+	}
+	return b.String()
 }
 
 func writePalette(b *bytes.Buffer, p Palette) {

@@ -1,5 +1,9 @@
 package themes
 
+// LatestAboveSections is how many of Home.Latest a page shows when its
+// categories have listings of their own under it.
+const LatestAboveSections = 6
+
 // Home is "/".
 type Home struct {
 	Layout

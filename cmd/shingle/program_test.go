@@ -116,23 +116,23 @@ func TestContract(t *testing.T) {
 	if err := answers(t.Context(), port, "/jobs", "orbit.localhost"); err != nil {
 		t.Error(err)
 	}
-	for name, p := range map[string]*process{"serve": serve, "worker": worker} {
+	for name, p := range map[string]*running{"serve": serve, "worker": worker} {
 		if err := p.end(); err != nil {
 			t.Errorf("%s ends with %v:\n%s", name, err, p.said.String())
 		}
 	}
 }
 
-// process is a command under way.
-type process struct {
+// running is a command under way.
+type running struct {
 	cmd  *exec.Cmd
 	said bytes.Buffer
 	done chan error
 }
 
-func begin(t *testing.T, cmd *exec.Cmd) *process {
+func begin(t *testing.T, cmd *exec.Cmd) *running {
 	t.Helper()
-	p := &process{cmd: cmd, done: make(chan error, 1)}
+	p := &running{cmd: cmd, done: make(chan error, 1)}
 	cmd.Stdout, cmd.Stderr = &p.said, &p.said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -142,7 +142,7 @@ func begin(t *testing.T, cmd *exec.Cmd) *process {
 }
 
 // end asks the process to stop, as a supervisor does, and waits.
-func (p *process) end() error {
+func (p *running) end() error {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ type Board struct {
 	Slug         string
 	Name         string
 	Tagline      string
-	Pack         string // theme pack: "harbor" or "gazette"
+	Pack         string // theme pack: "harbor", "gazette" or "slate"
 	Currency     string // ISO 4217
 	Locale       string // "en" or "de"
 	TimeZone     string // IANA name

@@ -48,7 +48,7 @@ func run(dir, preset string, dark bool) error {
 			if err := os.WriteFile(filepath.Join(out, "theme.css"), css, 0o644); err != nil {
 				return err
 			}
-			for _, name := range []string{pack.Key + ".css", "site.js", "editor.js", "editor.css", "trix.js", "trix.css", "inter.woff2", "instrument-sans.woff2", "newsreader.woff2", "source-serif.woff2"} {
+			for _, name := range []string{pack.Key + ".css", pack.Key + ".seek.css", pack.Key + ".listing.css", pack.Key + ".forms.css", "site.js", "post.js", "editor.js", "editor.css", "trix.js", "trix.css", "inter.woff2", "instrument-sans.woff2", "newsreader.woff2", "source-serif.woff2"} {
 				url, err := packs.AssetURL(name)
 				if err != nil {
 					return err

@@ -15,6 +15,8 @@ import (
 	"strings"
 
 	"github.com/gin-gonic/gin"
+
+	"shingle/themes"
 )
 
 // Assets are files under /assets/console/<hash>/, kept for ever by browsers and
@@ -49,28 +51,49 @@ func LoadAssets() (*Assets, error) {
 			a.icons[strings.TrimSuffix(name, ".svg")] = template.HTML(raw) // #nosec G203 -- embedded
 			return nil
 		}
-		kind := mime.TypeByExtension(path.Ext(name))
-		if kind == "" {
-			return nil
-		}
-		sum := sha256.Sum256(raw)
-		url := "/assets/console/" + hex.EncodeToString(sum[:6]) + "/" + name
-		var z bytes.Buffer
-		w, err := gzip.NewWriterLevel(&z, gzip.BestCompression)
-		if err != nil {
-			return err
-		}
-		if _, err := w.Write(raw); err != nil {
-			return err
-		}
-		if err := w.Close(); err != nil {
-			return err
-		}
-		a.byURL[url] = &asset{kind: kind, plain: raw, gzip: z.Bytes()}
-		a.urls[name] = url
-		return nil
+		return a.add(name, raw)
 	})
+	for _, name := range landingFonts {
+		if err != nil {
+			return nil, err
+		}
+		var raw []byte
+		if raw, err = themes.FontFile(name); err == nil {
+			err = a.add(name, raw)
+		}
+	}
 	return a, err
+}
+
+// landingFonts are the typefaces of the platform's own page, and of the boards
+// that it shows.
+var landingFonts = []string{"instrument-sans.woff2", "inter.woff2", "newsreader.woff2", "source-serif.woff2"}
+
+// add keeps a file under its hashed address; one of an unknown kind is left out.
+func (a *Assets) add(name string, raw []byte) error {
+	kind := mime.TypeByExtension(path.Ext(name))
+	if path.Ext(name) == ".woff2" {
+		kind = "font/woff2" // some machines do not know it
+	}
+	if kind == "" {
+		return nil
+	}
+	sum := sha256.Sum256(raw)
+	url := "/assets/console/" + hex.EncodeToString(sum[:6]) + "/" + name
+	var z bytes.Buffer
+	w, err := gzip.NewWriterLevel(&z, gzip.BestCompression)
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(raw); err != nil {
+		return err
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	a.byURL[url] = &asset{kind: kind, plain: raw, gzip: z.Bytes()}
+	a.urls[name] = url
+	return nil
 }
 
 // URL is where a file is served; an unknown name is an error in the template.

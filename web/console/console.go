@@ -51,6 +51,8 @@ type Page struct {
 	Narrow bool
 	// Bare leaves the navigation out: sign-in, sign-up, errors.
 	Bare bool
+	// Public pages want to be found by search engines.
+	Public bool
 
 	// Filled by Render.
 	Done  string

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
+	"golang.org/x/text/collate"
+	"golang.org/x/text/language"
 
 	"shingle/accounts"
 	"shingle/billing"
@@ -69,6 +72,14 @@ func (e *Employer) showPost(c *gin.Context, status int, action string, v map[str
 	p.Methods = options("apply_method.", listings.ApplyMethods(), v["apply_method"])
 	for _, code := range listings.CountryCodes() {
 		p.Countries = append(p.Countries, themes.Option{Value: code, Text: listings.CountryName(code, t.Locale), Selected: code == v["country"]})
+	}
+	order := collate.New(language.Make(t.Locale))
+	slices.SortFunc(p.Countries, func(a, b themes.Option) int { return order.CompareString(a.Text, b.Text) })
+	// The other places are typed: the list of countries stands on the page once.
+	for _, suffix := range suffixes[1:] {
+		if code := listings.CountryCode(v["country"+suffix]); code != "" {
+			v["country"+suffix] = listings.CountryName(code, t.Locale)
+		}
 	}
 	for _, o := range console.CurrencyOptions() {
 		p.Currencies = append(p.Currencies, themes.Option{Value: o.Value, Text: o.Label, Selected: o.Value == v["salary_currency"]})
@@ -235,8 +246,10 @@ func (e *Employer) onSale(ctx context.Context, tx bun.IDB, v *site.View, chosen 
 		blocked = v.Say("product.blocked")
 	}
 	var out []themes.Product
+	advised := false
 	for _, p := range found {
-		item := themes.Product{ID: p.ID.String(), Name: p.Name, Line: p.Description, Featured: p.FeaturedDays > 0, Selected: p.ID == chosen}
+		item := themes.Product{ID: p.ID.String(), Name: p.Name, Line: p.Description, Featured: p.FeaturedDays > 0 && !advised, Selected: p.ID == chosen}
+		advised = advised || item.Featured
 		item.Includes = append(item.Includes, v.Say("product.days", p.DurationDays))
 		if p.FeaturedDays > 0 {
 			item.Includes = append(item.Includes, v.Say("product.featured", p.FeaturedDays))
@@ -438,19 +451,26 @@ func (e *Employer) landing(c *gin.Context) error {
 		return err
 	}
 	p := themes.Employers{Layout: e.Site.Layout(v, v.Say("employers.title", v.T.Name)), Title: v.Say("employers.title", v.T.Name), Text: v.Say("employers.text")}
-	var live int
+	var front *listings.Front
 	err = e.read(c, func(ctx context.Context, tx bun.IDB) (err error) {
 		if p.Products, _, err = e.onSale(ctx, tx, v, uuid.Nil); err != nil {
 			return err
 		}
-		live, err = e.Listings.CountLive(ctx, tx)
+		front, err = e.Listings.Front(ctx, tx, 1)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	if live > 0 {
-		p.Figures = []themes.Figure{{N: v.Number(live), Text: v.Say("employers.live", live)}}
+	fields := 0
+	for _, cat := range front.Categories {
+		fields += min(cat.Live, 1)
+	}
+	if front.Total > 0 && fields > 1 {
+		p.Figures = []themes.Figure{{N: v.Number(front.Total), Text: v.Say("employers.live", front.Total)}, {N: v.Number(fields), Text: v.Say("employers.fields", fields)}}
+	}
+	for i := range front.Companies {
+		p.Companies = append(p.Companies, e.Site.CompanyCard(v, &front.Companies[i]))
 	}
 	for _, key := range []string{"fast", "own", "fair"} {
 		p.Points = append(p.Points, themes.Point{Title: v.Say("employers." + key), Text: v.Say("employers." + key + "_text")})

@@ -1,12 +1,13 @@
 // Package platform is the platform's own front: what it offers, sign-up of new
 // boards, the operators' sign-in and the way from there into a board's console.
-// It shows no board's rows. Start at Routes.
+// Of boards it shows only the demo's. Start at Routes.
 package platform
 
 import (
 	"context"
 	"embed"
 	"encoding/json"
+	"html/template"
 	"io/fs"
 	"net/http"
 	"net/url"
@@ -20,6 +21,7 @@ import (
 	"shingle/internal/fault"
 	"shingle/internal/links"
 	"shingle/tenant"
+	"shingle/themes"
 	"shingle/web/console"
 	"shingle/web/route"
 )
@@ -194,13 +196,24 @@ func (p *Platform) ErrorPage(c *gin.Context, status int, err error) {
 }
 
 // showcase is a board on the landing page.
+// showcase is a demo board in small: its colours, its type and three of its
+// listings.
 type showcase struct {
-	Name    string `bun:"name"`
-	Tagline string `bun:"tagline"`
-	Host    string `bun:"host"`
-	Locale  string `bun:"locale"`
-	Live    int    `bun:"live"`
-	URL     string `bun:"-"`
+	Name    string      `bun:"name"`
+	Tagline string      `bun:"tagline"`
+	Host    string      `bun:"host"`
+	Locale  string      `bun:"locale"`
+	Live    int         `bun:"live"`
+	Look    themes.Look `bun:"look,type:jsonb"`
+	Jobs    []showJob   `bun:"jobs,type:jsonb"`
+	URL     string      `bun:"-"`
+	// Style is the board's custom properties.
+	Style template.CSS `bun:"-"`
+}
+
+type showJob struct {
+	Title   string `json:"title"`
+	Company string `json:"company"`
 }
 
 // home is the landing page. It links the demo's boards; real ones are their
@@ -208,16 +221,23 @@ type showcase struct {
 func (p *Platform) home(c *gin.Context) error {
 	var boards []showcase
 	err := p.Platform.Read(c.Request.Context(), func(ctx context.Context, tx bun.IDB) error {
-		return tx.NewRaw(`SELECT b.name, b.tagline, b.locale, h.host, (SELECT count(*) FROM listings AS l WHERE l.tenant_id = b.id AND l.state = 'live') AS live
-			FROM boards AS b JOIN hosts AS h ON h.board_id = b.id AND h.canonical WHERE b.demo AND b.state = 'active' ORDER BY b.created_at LIMIT 12`).Scan(ctx, &boards)
+		return tx.NewRaw(`SELECT b.name, b.tagline, b.locale, h.host, coalesce(k.look, '{}') AS look,
+				(SELECT count(*) FROM listings AS l WHERE l.tenant_id = b.id AND l.state = 'live') AS live,
+				(SELECT coalesce(json_agg(json_build_object('title', j.title, 'company', j.name)), '[]') FROM (
+					SELECT l.title, c.name FROM listings AS l JOIN companies AS c ON c.tenant_id = l.tenant_id AND c.id = l.company_id
+					WHERE l.tenant_id = b.id AND l.state = 'live' ORDER BY l.featured DESC, l.published_at DESC, l.id LIMIT 3) AS j) AS jobs
+			FROM boards AS b JOIN hosts AS h ON h.board_id = b.id AND h.canonical LEFT JOIN looks AS k ON k.tenant_id = b.id AND k.state = 'published'
+			WHERE b.demo AND b.state = 'active' ORDER BY b.created_at LIMIT 6`).Scan(ctx, &boards)
 	})
 	if err != nil {
 		return err
 	}
 	for i := range boards {
 		boards[i].URL = p.Links.Host(boards[i].Host, "/")
+		boards[i].Style = template.CSS(boards[i].Look.Tokens.Inline()) // #nosec G203 -- printed by our own types
 	}
-	return p.shell.Render(c, http.StatusOK, "home", console.Page{Title: p.t(c, "home.title"), Locale: p.locale(c), Bare: true,
+	c.Writer.Header().Del("X-Robots-Tag") // the one page here that wants to be found
+	return p.shell.Render(c, http.StatusOK, "home", console.Page{Title: p.t(c, "home.title"), Locale: p.locale(c), Bare: true, Public: true,
 		Brand: console.Brand{Name: "Shingle", URL: p.Links.Platform("/")}}, map[string]any{
 		"Boards": boards, "Dev": p.Dev, "Session": Session(c), "SignIn": p.Links.Platform("/sign-in"), "SignUp": p.Links.Platform("/sign-up"), "Mine": p.Links.Platform("/boards")})
 }

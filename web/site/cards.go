@@ -194,10 +194,13 @@ func Initials(name string) string {
 	return strings.ToUpper(string(out))
 }
 
+// minute is as exact as a page needs, without a plus sign to escape.
+const minute = "2006-01-02T15:04Z"
+
 // When is an age in words: "2 days"; a date after a month.
 func (w *Writer) When(at time.Time) themes.When {
 	local := at.In(w.T.Location())
-	out := themes.When{ISO: local.Format(time.RFC3339), Title: console.DateTime(w.T.Locale, local)}
+	out := themes.When{ISO: at.UTC().Format(minute), Title: console.DateTime(w.T.Locale, local)}
 	switch d := w.Now.Sub(at); {
 	case d < time.Hour:
 		out.Text = w.Say("age.new")

@@ -36,7 +36,7 @@ func (s *Site) home(c *gin.Context) error {
 func (s *Site) homeIn(c *gin.Context, v *view) error {
 	var front *listings.Front
 	err := s.read(c, func(ctx context.Context, tx bun.IDB) (err error) {
-		front, err = s.Listings.Front(ctx, tx, 20)
+		front, err = s.Listings.Front(ctx, tx, 36)
 		return err
 	})
 	if err != nil {
@@ -55,8 +55,9 @@ func (s *Site) homeIn(c *gin.Context, v *view) error {
 	p.Layout.Title, p.Canonical = p.Title, s.canonical(v, "/")
 	p.Description = words.HeroText
 	p.SearchURL = ""
+	// A section shows what the list of the latest above it does not.
 	tops := map[string][]themes.Card{}
-	for i := range front.Latest {
+	for i := min(themes.LatestAboveSections, len(front.Latest)); i < len(front.Latest); i++ {
 		slug := front.Latest[i].CategorySlug
 		if len(tops[slug]) < 3 {
 			tops[slug] = append(tops[slug], v.Card(&front.Latest[i]))
@@ -356,12 +357,14 @@ func (v *view) pages(q search.Query, page, pages int) themes.Pagination {
 }
 
 func (v *view) noResults(q search.Query, page int) *themes.Empty {
+	filters := q
+	filters.Text, filters.Location = "", ""
 	e := &themes.Empty{Title: v.Say("empty.title"), Text: v.Say("empty.text")}
 	switch {
 	case page > 1:
 		e.Title, e.Text = v.Say("empty.page_title"), v.Say("empty.page_text")
 		e.Links = append(e.Links, themes.Link{Text: v.Say("empty.first_page"), URL: jobsURL(q.AtPage(1))})
-	case q.Filtered():
+	case filters.Filtered():
 		e.Text = v.Say("empty.filters")
 		e.Links = append(e.Links, themes.Link{Text: v.Say("empty.drop_filters"), URL: jobsURL(search.Query{Text: q.Text, Location: q.Location})})
 	case strings.TrimSpace(q.Text+q.Location) == "":

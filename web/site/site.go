@@ -228,6 +228,11 @@ func (s *Site) Form(v *View, action string, values map[string]string, err error)
 // CardOf is a listing with its company as a card.
 func (s *Site) CardOf(v *View, l *listings.Listing) themes.Card { return cardOf(v, l) }
 
+// CompanyCard is a company for a list.
+func (s *Site) CompanyCard(v *View, co *listings.Company) themes.CompanyCard {
+	return v.companyCard(co)
+}
+
 // Brand is the board's mark for consoles: logo and accent.
 func (s *Site) Brand(ctx context.Context) (console.Brand, error) {
 	v, err := s.view(ctx)

@@ -1,64 +1,40 @@
-// Makes what works already a little quicker: `/` goes to the search box, selects
-// send their form, and the posting form shows its listing as it is typed.
+// Makes what works already a little quicker: `/` goes to the search box, `j` and
+// `k` walk down and up a list that has the focus, selects send their form, and an open menu closes when the reader goes elsewhere.
 (() => {
   "use strict";
-  const one = (sel, root = document) => root.querySelector(sel);
-  const all = (sel, root = document) => [...root.querySelectorAll(sel)];
+  const all = (sel) => [...document.querySelectorAll(sel)];
 
+  const leave = (elsewhere) => {
+    for (const menu of all(".menu[open],.facet[name][open]")) if (elsewhere(menu)) menu.open = false;
+  };
   document.addEventListener("keydown", (e) => {
-    if (e.key !== "/" || e.ctrlKey || e.metaKey || e.altKey) return;
-    if (e.target.closest("input,textarea,select,[contenteditable]")) return;
+    if (e.key === "Escape") leave((menu) => menu.contains(e.target) && (menu.querySelector("summary").focus(), true));
+    if (e.ctrlKey || e.metaKey || e.altKey || e.target.closest("input,textarea,select,[contenteditable]")) return;
+    // j and k move only while a list has the focus.
+    const list = e.target.closest("[data-keys]");
+    if (list && (e.key === "j" || e.key === "k")) {
+      const rows = all("[data-keys] h3 a");
+      const next = rows[rows.indexOf(e.target) + (e.key === "j" ? 1 : -1)];
+      if (next) next.focus();
+    }
+    if (e.key !== "/") return;
     const box = all("[data-slash]").find((el) => el.offsetParent);
     if (box) { e.preventDefault(); box.focus(); box.select(); }
   });
 
   for (const el of all("select[data-auto]")) {
-    const button = one("button", el.form);
+    const button = el.form.querySelector("button");
     if (button) button.hidden = true;
     el.addEventListener("change", () => el.form.requestSubmit());
   }
 
   // On a phone the filters fill the screen: stay there while choosing.
   document.addEventListener("click", (e) => {
+    if (location.hash !== "#filters") return leave((menu) => !menu.contains(e.target));
     const link = e.target.closest(".filters a.check");
-    if (link && location.hash === "#filters") link.hash = "filters";
+    if (link) link.hash = "filters";
   });
 
-  const errors = one("#errors");
-  if (errors && !one(":focus")) errors.focus(); // whoever types already is left alone
-
-  const form = one("[data-live-form]");
-  if (!form) return;
-  const field = (name) => form.elements[name];
-  const value = (name) => (field(name) ? String(field(name).value).trim() : "");
-  const chosen = (name) => {
-    const el = field(name);
-    if (!el) return "";
-    if (el instanceof RadioNodeList) {
-      const on = [...el].find((r) => r.checked);
-      return on ? on.nextElementSibling.firstChild.textContent.trim() : "";
-    }
-    return el.selectedOptions && el.value ? el.selectedOptions[0].textContent : "";
-  };
-  const lang = document.documentElement.lang || "en";
-  const money = (text) => {
-    const n = Number(text.replace(/[\s,'’]/g, ""));
-    if (!text || !isFinite(n) || n <= 0) return "";
-    try {
-      return new Intl.NumberFormat(lang, { style: "currency", currency: value("salary_currency"), maximumFractionDigits: 0 }).format(n);
-    } catch { return text; }
-  };
-  const show = () => {
-    for (const el of all("[data-live]")) el.textContent = value(el.dataset.live) || el.dataset.none;
-    for (const el of all("[data-live-choice]")) el.textContent = chosen(el.dataset.liveChoice);
-    const [from, to] = [money(value("salary_min")), money(value("salary_max"))];
-    const pay = from && to && from !== to ? `${from} – ${to}` : from || to;
-    one("[data-live-pay]").textContent = pay && `${pay} / ${chosen("salary_period").toLowerCase()}`;
-    const mono = one("[data-live-logo] .mono");
-    const name = value("company_name");
-    if (mono && name) mono.textContent = name.split(/[\s\-&.,/()]+/).filter(Boolean).slice(0, 2).map((w) => w[0].toUpperCase()).join("");
-  };
-  form.addEventListener("input", show);
-  form.addEventListener("change", show);
-  show();
+  const errors = document.getElementById("errors");
+  if (errors && !document.querySelector(":focus")) errors.focus(); // whoever types already is left alone
 })();
