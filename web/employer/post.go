@@ -112,9 +112,8 @@ func (e *Employer) post(c *gin.Context) error {
 	if err == nil {
 		err = e.Limits.Allow(c.Request.Context(), accounts.LimitKey(t.ID, "post", c.ClientIP()), postLimit)
 	}
-	var logo string
 	if err == nil {
-		logo, err = e.storeLogo(c)
+		content.Logo, err = e.storeLogo(c)
 	}
 	var id uuid.UUID
 	if err == nil {
@@ -128,7 +127,7 @@ func (e *Employer) post(c *gin.Context) error {
 				return err
 			}
 			id = l.ID
-			return e.setLogo(ctx, tx, l, logo)
+			return nil
 		})
 	}
 	if err != nil {
@@ -176,17 +175,13 @@ func (e *Employer) editDraft(c *gin.Context) error {
 	if perr != nil {
 		err = perr
 	}
-	var logo string
 	if err == nil {
-		logo, err = e.storeLogo(c)
+		content.Logo, err = e.storeLogo(c)
 	}
 	if err == nil {
 		err = e.write(c, func(ctx context.Context, tx bun.IDB) error {
-			edited, err := e.Listings.Edit(ctx, tx, l.ID, content)
-			if err != nil {
-				return err
-			}
-			return e.setLogo(ctx, tx, edited.Listing, logo)
+			_, err := e.Listings.Edit(ctx, tx, l.ID, content)
+			return err
 		})
 	}
 	if err != nil {
@@ -211,7 +206,7 @@ func (e *Employer) preview(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	p := e.Site.ListingView(v, l)
+	p := e.Site.ListingView(v, l.AsOut())
 	p.State, p.Robots, p.JSONLD, p.Canonical = themes.Live, "noindex", nil, ""
 	p.Preview = &themes.PreviewBar{BackURL: "/post/" + token, NextURL: "/post/" + token + "/products"}
 	p.ReportURL = ""
