@@ -89,7 +89,7 @@ func (s *Operators) tokenHash(ctx context.Context, kind string, p Proof, c Clien
 		}
 		return nil, errOver
 	}
-	if err := s.limit.Allow(ctx, LimitKey(tenant.Nil, "code/ip", c.network()), codesPerNetwork); err != nil {
+	if err := s.limit.Allow(ctx, LimitKey(tenant.Nil, "code/ip", c.Network()), codesPerNetwork); err != nil {
 		return nil, err
 	}
 	ticket, code := hashOf(p.Ticket), codeHash(p.Ticket, p.Code)

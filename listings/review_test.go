@@ -187,7 +187,9 @@ func TestOnlyTheBoardLiftsItsPause(t *testing.T) {
 	held(w.s.Resume)
 	held(w.s.Relist)
 	w.pass(time.Minute)
-	w.do(w.admin, func(ctx context.Context, tx bun.IDB, id uuid.UUID) (*Listing, error) { return w.s.Remove(ctx, tx, id, "") }, l)
+	w.do(w.admin, func(ctx context.Context, tx bun.IDB, id uuid.UUID) (*Listing, error) {
+		return w.s.Remove(ctx, tx, id, "")
+	}, l)
 	w.pass(time.Minute)
 	w.do(w.admin, w.s.Restore, l)
 	held(w.s.Resume)
@@ -198,7 +200,9 @@ func TestOnlyTheBoardLiftsItsPause(t *testing.T) {
 	w.pass(time.Minute)
 	w.do(w.desk, w.pause(""), l)
 	w.pass(time.Minute)
-	w.do(w.admin, func(ctx context.Context, tx bun.IDB, id uuid.UUID) (*Listing, error) { return w.s.Remove(ctx, tx, id, "") }, l)
+	w.do(w.admin, func(ctx context.Context, tx bun.IDB, id uuid.UUID) (*Listing, error) {
+		return w.s.Remove(ctx, tx, id, "")
+	}, l)
 	w.pass(time.Minute)
 	w.do(w.admin, w.s.Restore, l) // back to paused by the board's hand: still the employer's pause
 	if got := w.do(w.desk, w.s.Resume, l); got.State != Live {

@@ -200,7 +200,8 @@ type Report struct {
 	BackURL string
 }
 
-// AlertPage is every step of an alert. Step: "requested", "confirm",
+// AlertPage is every step of an alert. Step: "request" (field email, refused),
+// "requested", "confirm",
 // "confirmed", "stop", "stopped".
 type AlertPage struct {
 	Layout

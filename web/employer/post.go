@@ -110,7 +110,7 @@ func (e *Employer) post(c *gin.Context) error {
 		err = perr
 	}
 	if err == nil {
-		err = e.Limits.Allow(c.Request.Context(), accounts.LimitKey(t.ID, "post", c.ClientIP()), postLimit)
+		err = e.Limits.Allow(c.Request.Context(), accounts.LimitKey(t.ID, "post", client(c).Network()), postLimit)
 	}
 	if err == nil {
 		content.Logo, err = e.storeLogo(c)
