@@ -210,6 +210,9 @@ func (e *Employer) saveListing(c *gin.Context) error {
 	if fault.Is(err, fault.Invalid) {
 		return e.listingPage(c, v, err)
 	}
+	if fault.Is(err, fault.Conflict) { // removed meanwhile
+		return route.SeeOther(c, "/employers/listings/"+c.Param("id")+"?ok=desk.stale")
+	}
 	if err != nil {
 		return err
 	}
@@ -357,6 +360,9 @@ func (e *Employer) setStatus(c *gin.Context) error {
 	err = e.write(c, func(ctx context.Context, tx bun.IDB) error {
 		return e.Candidates.SetStatus(ctx, tx, session(c).Person.ID, id, c.PostForm("status"))
 	})
+	if fault.Is(err, fault.Conflict) {
+		return route.SeeOther(c, "/employers/applications/"+id.String())
+	}
 	if err != nil {
 		return err
 	}
@@ -373,6 +379,9 @@ func (e *Employer) reply(c *gin.Context) error {
 	})
 	if fault.Is(err, fault.Invalid) {
 		return e.applicationPage(c, c.PostForm("body"), err)
+	}
+	if fault.Is(err, fault.Conflict) { // withdrawn meanwhile: the page says so
+		return route.SeeOther(c, "/employers/applications/"+id.String())
 	}
 	if err != nil {
 		return err
