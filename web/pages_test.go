@@ -8,9 +8,11 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/uptrace/bun"
 
+	"shingle/internal/pg"
 	"shingle/listings"
 	"shingle/tenant"
 )
@@ -273,5 +275,48 @@ func TestBoardsKeepTheirPagesApart(t *testing.T) {
 	}
 	for range boards {
 		<-done
+	}
+}
+
+// The board has just changed and Postgres takes questions without answering
+// them: visitors get the last page known, a suspended board stays closed.
+func TestTheLastPageServesWhilePostgresIsAway(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.caching(t, 1<<20)
+	open, shut := h.Board(t, "orbit"), h.Board(t, "shut")
+	if err := h.Platform.Write(t.Context(), func(ctx context.Context, tx bun.IDB) error {
+		return tenant.SetState(ctx, tx, shut.ID, tenant.Suspended, "unpaid")
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for host, want := range map[string]int{open.PlatformHost: http.StatusOK, shut.PlatformHost: http.StatusServiceUnavailable} {
+		if rec := h.get(t, host, "/"); rec.Code != want {
+			t.Fatalf("%s: %d, want %d", host, rec.Code, want)
+		}
+	}
+	owner, err := pg.Connect(t.Context(), h.PG.Owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = owner.Close(context.WithoutCancel(t.Context())) }()
+	if _, err := owner.Exec(t.Context(), `BEGIN; LOCK TABLE hosts, boards, generations, listings, looks IN ACCESS EXCLUSIVE MODE`); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	for _, b := range []*tenant.Tenant{open, shut} {
+		h.Boards.Moved(b.ID, b.Generation+5)
+		h.Boards.Forget(b.PlatformHost)
+	}
+	for range 20 {
+		if rec := h.get(t, open.PlatformHost, "/"); rec.Code != http.StatusOK || !strings.Contains(rec.Body.String(), open.Name) {
+			t.Fatalf("open: %d", rec.Code)
+		}
+		if rec := h.get(t, shut.PlatformHost, "/"); rec.Code != http.StatusServiceUnavailable || !strings.Contains(rec.Body.String(), "taking a break") {
+			t.Fatalf("suspended: %d %.200s", rec.Code, rec.Body)
+		}
+		if took := time.Since(begun); took > 4*time.Second {
+			t.Fatalf("visitors have waited %s", took)
+		}
 	}
 }
