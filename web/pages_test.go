@@ -5,16 +5,19 @@ import (
 	"compress/gzip"
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/uptrace/bun"
 
 	"shingle/internal/pg"
 	"shingle/listings"
 	"shingle/tenant"
+	"shingle/web"
 )
 
 // pageBudget is the most that a public page may weigh with its style sheets,
@@ -134,6 +137,38 @@ func sent(t *testing.T, body []byte) int {
 		t.Fatal(err)
 	}
 	return b.Len()
+}
+
+// What a visitor says of the way here counts from a trusted proxy alone.
+func TestTheRedirectBelievesProxiesAlone(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	board := h.Board(t, "orbit")
+	err := h.Platform.Write(t.Context(), func(ctx context.Context, tx bun.IDB) error {
+		_, err := tx.NewRaw(`UPDATE hosts SET canonical = false WHERE board_id = ?`, board.ID).Exec(ctx)
+		if err == nil {
+			_, err = tx.NewRaw(`INSERT INTO hosts (host, board_id, kind, canonical, verified_at) VALUES ('jobs.orbit.example', ?, 'custom', true, now())`, board.ID).Exec(ctx)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.parts.TrustedProxies, h.parts.Registry = []string{"10.0.0.0/8"}, prometheus.NewRegistry()
+	handler, err := web.New(h.parts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for peer, want := range map[string]string{"203.0.113.5:999": "http://jobs.orbit.example/jobs", "10.9.9.9:999": "https://jobs.orbit.example/jobs"} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+board.PlatformHost+"/jobs", http.NoBody)
+		r.RemoteAddr = peer
+		r.Header.Set("X-Forwarded-Proto", "https")
+		rec := httptest.NewRecorder()
+		handler.ServeHTTP(rec, r)
+		if rec.Code != http.StatusMovedPermanently || rec.Header().Get("Location") != want {
+			t.Errorf("from %s: %d to %q, want %q", peer, rec.Code, rec.Header().Get("Location"), want)
+		}
+	}
 }
 
 func TestHosts(t *testing.T) {
