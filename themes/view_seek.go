@@ -13,6 +13,8 @@ type Home struct {
 	Companies   []CompanyCard
 	Alert       *AlertForm
 	Employers   *Link // the quiet line to employers
+	// About is what the owner says of the board, a paragraph each.
+	About []string
 }
 
 // SearchBox is the search form. Fields: q, location.

@@ -17,6 +17,7 @@ import (
 	"shingle/internal/pg"
 	"shingle/listings"
 	"shingle/tenant"
+	"shingle/themes"
 	"shingle/web"
 )
 
@@ -353,5 +354,31 @@ func TestTheLastPageServesWhilePostgresIsAway(t *testing.T) {
 		if took := time.Since(begun); took > 4*time.Second {
 			t.Fatalf("visitors have waited %s", took)
 		}
+	}
+}
+
+// What an owner writes into the look is what visitors read.
+func TestTheOwnersWordsShow(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	for _, pack := range []string{"harbor", "gazette"} {
+		board := h.Board(t, "words-"+pack)
+		err := h.DB.Write(h.Ctx(t, board), func(ctx context.Context, tx bun.IDB) error {
+			err := h.parts.Admin.Looks.SaveDraft(ctx, tx, themes.Look{Pack: pack, Words: themes.LookWords{Tagline: "Jobs by the sea", HeroTitle: "Find your berth", Footer: "Made on the quay",
+				About: "First <b>part</b>.\r\n\r\nSecond part.", EmployersTitle: "Hire sailors", EmployersText: "They read us daily."}})
+			if err != nil {
+				return err
+			}
+			return h.parts.Admin.Looks.Publish(ctx, tx)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		home := h.get(t, board.PlatformHost, "/").Body.String()
+		lacks(t, pack+" home", home, `<p class="eyebrow">Jobs by the sea</p>`, "<h1>Find your berth</h1>", "Made on the quay", "<p>First &lt;b&gt;part&lt;/b&gt;.</p><p>Second part.</p>", `content="Jobs by the sea"`)
+		if n := strings.Count(home, "<p>Jobs by the sea</p>"); n != 1 {
+			t.Errorf("%s: the footer says the tagline %d times", pack, n)
+		}
+		lacks(t, pack+" employers", h.get(t, board.PlatformHost, "/employers").Body.String(), "Hire sailors", "They read us daily.")
 	}
 }

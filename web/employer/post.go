@@ -431,6 +431,13 @@ func (e *Employer) landing(c *gin.Context) error {
 		return err
 	}
 	p := themes.Employers{Layout: e.Site.Layout(v, v.Say("employers.title", v.T.Name)), Title: v.Say("employers.title", v.T.Name), Text: v.Say("employers.text")}
+	title, text := e.Site.EmployerWords(v)
+	if title != "" {
+		p.Title = title
+	}
+	if text != "" {
+		p.Text = text
+	}
 	var live int
 	err = e.read(c, func(ctx context.Context, tx bun.IDB) (err error) {
 		if p.Products, _, err = e.onSale(ctx, tx, v, uuid.Nil); err != nil {
