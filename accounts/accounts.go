@@ -61,8 +61,8 @@ func (c Client) agent() string {
 	return strings.ReplaceAll(s, "\x00", "")
 }
 
-// network is the address for limits: an IPv6 host has a whole /64 to itself.
-func (c Client) network() string {
+// Network is the address for limits: an IPv6 host has a whole /64 to itself.
+func (c Client) Network() string {
 	ip, err := netip.ParseAddr(c.Address)
 	if err != nil {
 		return "unknown"

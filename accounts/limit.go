@@ -133,8 +133,20 @@ func LimitKey(board tenant.ID, purpose, about string) string {
 
 // both counts an event against the address and against the network.
 func (l *Limiter) both(ctx context.Context, board tenant.ID, purpose, email string, c Client, perAddress, perNetwork Limit) error {
-	if err := l.Allow(ctx, LimitKey(board, purpose+"/ip", c.network()), perNetwork); err != nil {
+	if err := l.Allow(ctx, LimitKey(board, purpose+"/ip", c.Network()), perNetwork); err != nil {
 		return err
 	}
 	return l.Allow(ctx, LimitKey(board, purpose, email), perAddress)
+}
+
+// mails counts a mail with a secret against who asks and who gets it. Known and
+// unknown addresses count alike.
+func (l *Limiter) mails(ctx context.Context, board tenant.ID, email string, c Client) error {
+	if err := l.both(ctx, board, "mail", email, c, mailsPerAddress, mailsPerNetwork); err != nil {
+		return err
+	}
+	if err := l.Allow(ctx, LimitKey(board, "mail/day", email), mailsPerDay); err != nil {
+		return err
+	}
+	return l.Allow(ctx, LimitKey(tenant.Nil, "mail/anywhere", email), mailsAnywhere)
 }

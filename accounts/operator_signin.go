@@ -17,8 +17,11 @@ import (
 // Limits of what strangers can start. An address has few, a network more, since
 // an office shares one.
 var (
-	mailsPerAddress     = Limit{6, time.Hour}
-	mailsPerNetwork     = Limit{60, time.Hour}
+	mailsPerAddress = Limit{6, time.Hour}
+	mailsPerNetwork = Limit{60, time.Hour}
+	// One address hears so often a day from one board, and from all of them.
+	mailsPerDay         = Limit{20, 24 * time.Hour}
+	mailsAnywhere       = Limit{60, 24 * time.Hour}
 	passwordsPerAddress = Limit{10, 15 * time.Minute}
 	passwordsPerNetwork = Limit{60, 15 * time.Minute}
 	codesPerNetwork     = Limit{60, 15 * time.Minute}
@@ -42,7 +45,7 @@ func (s *Operators) mailSecret(ctx context.Context, kind, words, path, email, lo
 	if err != nil {
 		return "", err
 	}
-	if err := s.limit.both(ctx, tenant.Nil, "mail", email, c, mailsPerAddress, mailsPerNetwork); err != nil {
+	if err := s.limit.mails(ctx, tenant.Nil, email, c); err != nil {
 		return "", err
 	}
 	var ticket string
@@ -224,7 +227,7 @@ func (s *Operators) RequestSignUp(ctx context.Context, n SignUp, c Client) (tick
 	if err != nil {
 		return "", fmt.Errorf("sign-up: %w", err)
 	}
-	if err := s.limit.both(ctx, tenant.Nil, "mail", email, c, mailsPerAddress, mailsPerNetwork); err != nil {
+	if err := s.limit.mails(ctx, tenant.Nil, email, c); err != nil {
 		return "", err
 	}
 	ctx = tenant.With(ctx, nil)

@@ -79,8 +79,9 @@ func (s *Operators) issueToken(ctx context.Context, tx bun.IDB, n newToken) (Iss
 	return i, err
 }
 
-// tokenHash is the hash that a proof leads to. A code is counted as tried in a
-// transaction of its own, so that a wrong one cannot be rolled back.
+// tokenHash is the hash that a proof leads to. A wrong code is counted in a
+// transaction of its own, so that it cannot be rolled back; the right one is no
+// guess, and may come again with a form that was refused.
 // Kinds: fault.Invalid for a wrong code, fault.Gone after too many.
 func (s *Operators) tokenHash(ctx context.Context, kind string, p Proof, c Client) ([]byte, error) {
 	if p.Ticket == "" {
@@ -89,7 +90,7 @@ func (s *Operators) tokenHash(ctx context.Context, kind string, p Proof, c Clien
 		}
 		return nil, errOver
 	}
-	if err := s.limit.Allow(ctx, LimitKey(tenant.Nil, "code/ip", c.network()), codesPerNetwork); err != nil {
+	if err := s.limit.Allow(ctx, LimitKey(tenant.Nil, "code/ip", c.Network()), codesPerNetwork); err != nil {
 		return nil, err
 	}
 	ticket, code := hashOf(p.Ticket), codeHash(p.Ticket, p.Code)
@@ -104,9 +105,9 @@ func (s *Operators) tokenHash(ctx context.Context, kind string, p Proof, c Clien
 		Matches bool   `bun:"matches"`
 	}
 	err := s.platform.Write(ctx, func(ctx context.Context, tx bun.IDB) error {
-		return tx.NewRaw(`UPDATE operator_tokens SET tries = tries + 1
+		return tx.NewRaw(`UPDATE operator_tokens SET tries = tries + CASE WHEN code_hash = ? THEN 0 ELSE 1 END
 			WHERE ticket_hash = ? AND kind = ? AND spent_at IS NULL AND expires_at > ? AND tries < ?
-			RETURNING hash, code_hash = ? AS matches`, ticket, kind, s.now(), maxTries, code).Scan(ctx, &row)
+			RETURNING hash, code_hash = ? AS matches`, code, ticket, kind, s.now(), maxTries, code).Scan(ctx, &row)
 	})
 	switch {
 	case errors.Is(err, sql.ErrNoRows):

@@ -123,7 +123,7 @@ func (s *People) RequestSignIn(ctx context.Context, email, next string, c Client
 	if err != nil {
 		return "", err
 	}
-	if err := s.limit.both(ctx, board, "mail", email, c, mailsPerAddress, mailsPerNetwork); err != nil {
+	if err := s.limit.mails(ctx, board, email, c); err != nil {
 		return "", err
 	}
 	err = s.db.Write(ctx, func(ctx context.Context, tx bun.IDB) error {

@@ -2,6 +2,7 @@ package accounts_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -334,5 +335,41 @@ func TestMailsToOneAddressAreLimitedPerBoard(t *testing.T) {
 	is(t, "the seventh mail in an hour", err, fault.TooMany)
 	if _, err := d.people.RequestSignIn(d.Ctx(t, other), "pat@x.example", "", here); err != nil {
 		t.Errorf("another board: %v", err)
+	}
+}
+
+// Whoever asks, from wherever and however patiently: an address hears a bounded
+// number of times a day, from one board and from all of them.
+func TestMailsToOneAddressAreLimitedPerDay(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	ask := func(board *tenant.Tenant, n int) bool {
+		from := accounts.Client{Address: fmt.Sprintf("2001:db8:%x::1", n)}
+		_, err := d.people.RequestSignIn(d.Ctx(t, board), "pat@x.example", "", from)
+		if err != nil && !fault.Is(err, fault.TooMany) {
+			t.Fatal(err)
+		}
+		return err == nil
+	}
+	mine, sent, all := d.Board(t, "mine"), 0, 0
+	for n := range 48 { // every half an hour
+		if ask(mine, n) {
+			sent++
+		}
+		d.clock.Advance(30 * time.Minute)
+	}
+	if sent < 20 || sent > 40 {
+		t.Errorf("%d mails from one board in a day", sent)
+	}
+	for b := range 20 {
+		board := d.Board(t, fmt.Sprintf("board-%d", b))
+		for n := range 6 {
+			if ask(board, 100*b+n) {
+				all++
+			}
+		}
+	}
+	if all > 60 {
+		t.Errorf("%d mails from many boards at once", all)
 	}
 }

@@ -134,7 +134,7 @@ func (s *People) tokenHash(ctx context.Context, kind string, p Proof, c Client) 
 	if err != nil {
 		return nil, err
 	}
-	if err := s.limit.Allow(ctx, LimitKey(board, "code/ip", c.network()), codesPerNetwork); err != nil {
+	if err := s.limit.Allow(ctx, LimitKey(board, "code/ip", c.Network()), codesPerNetwork); err != nil {
 		return nil, err
 	}
 	ticket, code := hashOf(p.Ticket), codeHash(p.Ticket, p.Code)

@@ -44,8 +44,8 @@ type Alert struct {
 const askAgain = time.Hour
 
 // AskAlert keeps a wish for a daily mail and writes to the address for its
-// consent. Known and unknown addresses get the same answer; an active alert is
-// left alone. Kind: fault.Invalid, field "email".
+// consent, a few times a day at most. Known and unknown addresses get the same
+// answer; an active alert is left alone. Kind: fault.Invalid, field "email".
 func (s *Service) AskAlert(ctx context.Context, tx bun.IDB, email, query, about string) error {
 	folded, ok := foldAddress(email)
 	if !ok {
@@ -53,6 +53,10 @@ func (s *Service) AskAlert(ctx context.Context, tx bun.IDB, email, query, about 
 	}
 	if len(query) > 1000 {
 		return fault.New(fault.Invalid, "this search is too long for an alert")
+	}
+	// Refusing aloud would say that somebody has asked for this address before.
+	if n, err := mailed(ctx, tx, "alert-confirm", folded, 24*time.Hour); err != nil || n >= confirmsPerDay {
+		return err
 	}
 	t := tenant.From(ctx)
 	confirm, confirmHash := newToken()

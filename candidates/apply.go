@@ -29,7 +29,7 @@ type Form struct {
 	ConsentText string
 }
 
-// again is how long the same address cannot apply twice for one listing.
+// again is how long a rejected address cannot apply for the listing once more.
 const again = 24 * time.Hour
 
 // Check names what must change about the form, by field; nil when all is well.
@@ -83,8 +83,8 @@ func foldAddress(s string) (string, bool) {
 // between them.
 //
 // Kinds: fault.Invalid by field, fault.NotFound, fault.Gone when the listing
-// takes no more applications, fault.Conflict when the same address applied
-// within a day.
+// takes no more applications, fault.Conflict when an application of the same
+// address is open in this posting.
 func (s *Service) Apply(ctx context.Context, listing uuid.UUID, f Form) (*Application, error) {
 	kind, err := f.check()
 	if err != nil {
@@ -103,8 +103,8 @@ func (s *Service) Apply(ctx context.Context, listing uuid.UUID, f Form) (*Applic
 	token, hash := newToken()
 	a.WithdrawHash = hash
 	err = s.DB.Write(ctx, func(ctx context.Context, tx bun.IDB) error {
-		// Two posts of one form at the same moment: the second waits, then meets the first.
-		if _, err := tx.NewRaw(`SELECT pg_advisory_xact_lock(hashtextextended(?, 0))`, listing.String()+" "+f.Email).Exec(ctx); err != nil {
+		// Two posts of one address at the same moment: the second waits, then meets the first.
+		if _, err := tx.NewRaw(`SELECT pg_advisory_xact_lock(hashtextextended(?, 0))`, t.ID.String()+" "+f.Email).Exec(ctx); err != nil {
 			return err
 		}
 		if err := s.mayApply(ctx, tx, listing, f.Email); err != nil {
@@ -134,15 +134,25 @@ func (s *Service) mayApply(ctx context.Context, tx bun.IDB, listing uuid.UUID, e
 	if !l.Open(s.Now()) {
 		return fault.New(fault.Gone, "apply.closed")
 	}
+	since := s.Now().Add(-again)
+	posting := since
+	if l.PublishedAt != nil {
+		posting = *l.PublishedAt
+	}
 	twice, err := tenant.Exists(ctx, tx.NewSelect().Model((*Application)(nil)).
-		Where("a.listing_id = ?", listing).Where("a.email = ?", email).Where("a.withdrawn_at IS NULL").Where("a.created_at > ?", s.Now().Add(-again)))
+		Where("a.listing_id = ?", listing).Where("a.email = ?", email).Where("a.withdrawn_at IS NULL").
+		Where("(a.created_at > ? OR a.created_at >= ? AND a.status <> ?)", since, posting, Rejected))
 	if err != nil {
 		return err
 	}
 	if twice {
 		return fault.New(fault.Conflict, "apply.twice")
 	}
-	return nil
+	n, err := tenant.Count(ctx, tx.NewSelect().Model((*Application)(nil)).Where("a.email = ?", email).Where("a.created_at > ?", s.Now().Add(-24*time.Hour)))
+	if err == nil && n >= applicationsPerDay {
+		err = fault.Invalids(fault.Fields{"email": "apply.many"})
+	}
+	return err
 }
 
 func (s *Service) tellBoth(ctx context.Context, tx bun.IDB, t *tenant.Tenant, a *Application, token string) error {
@@ -165,9 +175,9 @@ func (s *Service) tellBoth(ctx context.Context, tx bun.IDB, t *tenant.Tenant, a 
 		return err
 	}
 	cv := s.CVToken(t.ID, l.ID, a.ID, s.Now().Add(cvLinkFor))
-	return sendmail.Queue(ctx, tx, sendmail.Message{Kind: "application-received", Key: a.ID.String(), To: to, Quote: a.Note,
+	return s.notify(ctx, tx, sendmail.Message{Kind: "application-received", Key: a.ID.String(), To: to, Quote: a.Note,
 		Data: sendmail.Data{"Title": l.Title, "Name": a.Name, "File": a.CVName},
-		URL:  s.Links.Board(t, "/employers/applications/"+a.ID.String()+"/cv?token="+cv)})
+		URL:  s.Links.Board(t, "/employers/applications/"+a.ID.String()+"/cv?token="+cv)}, "applications-waiting")
 }
 
 // employerAddress is who hears of applications: the address set on the listing,
@@ -213,13 +223,10 @@ func (s *Service) Withdraw(ctx context.Context, tx bun.IDB, token string) (*Appl
 	if err := tenant.Touched(res, err, "application"); err != nil {
 		return nil, fault.Wrap(err, fault.Gone, "withdraw.gone")
 	}
-	if _, err := tx.NewDelete().Model((*Reply)(nil)).Where("r.application_id = ?", a.ID).Exec(ctx); err != nil {
+	if err := s.forgetMails(ctx, tx, a.ID); err != nil {
 		return nil, err
 	}
-	// The mail log forgets the address too; what the mails said went when they were sent.
-	_, err = tx.NewRaw(`UPDATE mails SET recipient = '', payload = '{}' WHERE tenant_id = ? AND key = ? AND kind = 'application-sent' AND state <> 'queued'`,
-		tenant.From(ctx).ID, a.ID.String()).Exec(ctx)
-	if err != nil {
+	if _, err := tx.NewDelete().Model((*Reply)(nil)).Where("r.application_id = ?", a.ID).Exec(ctx); err != nil {
 		return nil, err
 	}
 	if a.CVKey != "" {
@@ -238,4 +245,19 @@ func (s *Service) Withdraw(ctx context.Context, tx bun.IDB, token string) (*Appl
 	t := tenant.From(ctx)
 	return a, sendmail.Queue(ctx, tx, sendmail.Message{Kind: "application-withdrawn", Key: a.ID.String(), To: to,
 		Data: sendmail.Data{"Title": l.Title}, URL: s.Links.Board(t, "/employers/listings/"+l.ID.String()+"/applicants")})
+}
+
+// forgetMails empties the mail log of an application: addresses, and what was
+// said where it has not been sent. Mails that wait are not sent any more. What
+// is on the wire at this moment finds its row emptied. Runs before the replies go.
+func (s *Service) forgetMails(ctx context.Context, tx bun.IDB, application uuid.UUID) error {
+	board := tenant.From(ctx).ID
+	const about = ` WHERE tenant_id = ? AND (key = ? AND kind IN ('application-sent', 'application-received')
+		OR kind = 'application-reply' AND key IN (SELECT id::text FROM application_replies WHERE tenant_id = ? AND application_id = ?))`
+	if _, err := tx.NewRaw(`DELETE FROM mails`+about+` AND state = 'queued'`, board, application.String(), board, application).Exec(ctx); err != nil {
+		return err
+	}
+	_, err := tx.NewRaw(`UPDATE mails SET recipient = '', payload = '{}', error = ''`+about+` AND kind <> 'application-received'`,
+		board, application.String(), board, application).Exec(ctx)
+	return err
 }

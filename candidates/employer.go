@@ -99,6 +99,13 @@ func (s *Service) Answer(ctx context.Context, tx bun.IDB, person, id uuid.UUID, 
 	if a.WithdrawnAt != nil {
 		return fault.New(fault.Conflict, "application.withdrawn")
 	}
+	n, err := tenant.Count(ctx, tx.NewSelect().Model((*Reply)(nil)).Where("r.application_id = ?", id).Where("r.at > ?", s.Now().Add(-24*time.Hour)))
+	if err != nil {
+		return err
+	}
+	if n >= repliesPerDay {
+		return fault.Invalids(fault.Fields{"body": "application.reply.many"})
+	}
 	r := &Reply{ID: tenant.NewRowID(), ApplicationID: id, PersonID: &person, Body: body, At: s.Now()}
 	if _, err := tx.NewInsert().Model(r).Exec(ctx); err != nil {
 		return err

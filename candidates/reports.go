@@ -77,8 +77,8 @@ func (s *Service) ReportListing(ctx context.Context, tx bun.IDB, listing uuid.UU
 	if t.ContactEmail == "" {
 		return nil
 	}
-	return sendmail.Queue(ctx, tx, sendmail.Message{Kind: "report-received", Key: r.ID.String(), To: t.ContactEmail, Quote: text,
-		Data: sendmail.Data{"Title": l.Title, "Reason": reason}, URL: s.Links.Console(t, "/admin/reports")})
+	return s.notify(ctx, tx, sendmail.Message{Kind: "report-received", Key: r.ID.String(), To: t.ContactEmail, Quote: text,
+		Data: sendmail.Data{"Title": l.Title, "Reason": reason}, URL: s.Links.Console(t, "/admin/reports")}, "")
 }
 
 // Reports lists complaints, open ones first, newest first.

@@ -33,6 +33,9 @@ type Content struct {
 	ApplyMethod    string   `json:"apply_method"`
 	ApplyTarget    string   `json:"apply_target,omitempty"`
 	Reference      string   `json:"reference,omitempty"`
+	// Logo is the blob of a new logo for the company, see StoreLogo; "" keeps
+	// what there is. It is never read from a form or a file.
+	Logo string `json:"logo,omitempty"`
 	// Email is the guest's own address; it is no part of the listing.
 	Email string `json:"-"`
 }
@@ -55,6 +58,7 @@ const (
 	FieldSalaryCurrency, FieldSalaryPeriod                 = "salary_currency", "salary_period"
 	FieldDescription, FieldApplyMethod, FieldApplyTarget   = "description", "apply_method", "apply_target"
 	FieldReference, FieldEmail, maxTitle, maxText, maxTags = "reference", "email", 100, 20_000, 10
+	FieldLogo                                              = "logo"
 )
 
 // say makes a message: a word key, and at most one argument after a bar. The

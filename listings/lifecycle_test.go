@@ -103,7 +103,7 @@ func TestPaidDaysBeginWhenItGoesLive(t *testing.T) {
 		t.Fatalf("paid stays paid: %s", got.State)
 	}
 	now := w.s.now()
-	got := w.do(w.admin, w.s.Approve, l)
+	got := w.do(w.admin, w.approve(l), l)
 	if got.State != Live || !got.Featured || !got.PublishedAt.Equal(now) || !got.EndsAt.Equal(now.Add(30*24*time.Hour)) {
 		t.Fatalf("approved: %s featured %v from %v to %v, now %v", got.State, got.Featured, got.PublishedAt, got.EndsAt, now)
 	}
@@ -148,7 +148,7 @@ func TestRestoreGoesBackToWhereItWas(t *testing.T) {
 	remove := func(ctx context.Context, tx bun.IDB, id uuid.UUID) (*Listing, error) {
 		return w.s.Remove(ctx, tx, id, "bulk")
 	}
-	w.do(w.admin, w.s.Pause, l)
+	w.do(w.admin, w.pause(""), l)
 	w.do(w.admin, remove, l)
 	if got := w.do(w.admin, w.s.Restore, l); got.State != Paused {
 		t.Errorf("restored: %s, want paused", got.State)

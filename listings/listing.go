@@ -112,6 +112,10 @@ type Listing struct {
 	EndsAt      *time.Time `bun:"ends_at"`
 	ClosedAt    *time.Time `bun:"closed_at"`
 	ReviewNote  string     `bun:"review_note"`
+	// NextLogo (a blob) and NextWebsite become the company's when the listing
+	// goes out; until then they are this listing's alone.
+	NextLogo    string `bun:"next_logo"`
+	NextWebsite string `bun:"next_website"`
 	// Version moves with every change; the index keeps the highest.
 	Version   int64     `bun:"version"`
 	CreatedAt time.Time `bun:"created_at"`
@@ -125,6 +129,24 @@ type Listing struct {
 
 // Path is the listing's page on its board.
 func (l *Listing) Path() string { return Path(l.Slug, l.PublicID) }
+
+// AsOut is the complete listing as visitors will get it once it is out: with
+// what its company becomes by it.
+func (l *Listing) AsOut() *Listing {
+	out := *l
+	if l.Company == nil || l.NextLogo == "" && l.NextWebsite == "" {
+		return &out
+	}
+	company := *l.Company
+	if l.NextLogo != "" {
+		company.LogoKey = l.NextLogo
+	}
+	if l.NextWebsite != "" {
+		company.Website = l.NextWebsite
+	}
+	out.Company = &company
+	return &out
+}
 
 // Open reports whether seekers may apply now.
 func (l *Listing) Open(now time.Time) bool {

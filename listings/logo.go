@@ -109,12 +109,10 @@ func putLogo(ctx context.Context, bucket *blob.Bucket, data []byte, ext, kind st
 // before is erased after the commit. Kinds: fault.NotFound, fault.Invalid for a
 // key of another board.
 func (s *Store) SetLogo(ctx context.Context, tx bun.IDB, company uuid.UUID, key string) error {
-	board, err := tenant.IDFrom(ctx)
-	if err != nil {
-		return err
-	}
-	if key != "" && path.Dir(path.Dir(key)) != board.String() {
-		return fault.New(fault.Invalid, "a file of another board")
+	if key != "" {
+		if err := ownKey(ctx, key); err != nil {
+			return err
+		}
 	}
 	c := new(Company)
 	if err := tenant.One(ctx, tx.NewSelect().Model(c).Where("c.id = ?", company).For("UPDATE"), "company"); err != nil {
@@ -128,7 +126,24 @@ func (s *Store) SetLogo(ctx context.Context, tx bun.IDB, company uuid.UUID, key 
 	if c.LogoKey == "" || c.LogoKey == key {
 		return nil
 	}
-	return tasks.Add(ctx, tx, tasks.New{Kind: TaskBlobDelete, Queue: tasks.Bulk, Payload: BlobPayload{c.LogoKey}})
+	return dropBlob(ctx, tx, c.LogoKey)
+}
+
+// ownKey refuses a file of another board: fault.Invalid.
+func ownKey(ctx context.Context, key string) error {
+	board, err := tenant.IDFrom(ctx)
+	if err == nil && path.Dir(path.Dir(key)) != board.String() {
+		err = fault.New(fault.Invalid, "a file of another board")
+	}
+	return err
+}
+
+// dropBlob erases a file after the commit; "" is none.
+func dropBlob(ctx context.Context, tx bun.IDB, key string) error {
+	if key == "" {
+		return nil
+	}
+	return tasks.Add(ctx, tx, tasks.New{Kind: TaskBlobDelete, Queue: tasks.Bulk, Payload: BlobPayload{key}})
 }
 
 // deleteBlob erases a file of the task's board; gone already is done.

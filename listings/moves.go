@@ -93,6 +93,9 @@ func (s *Store) publish(ctx context.Context, tx bun.IDB, l *Listing, reason stri
 	}
 	// A posting that had ended and is paid anew is a new posting; an undone
 	// pause, removal or rejection is not.
+	if err := s.notHeld(ctx, tx, l); err != nil {
+		return err
+	}
 	again := l.PublishedAt == nil || l.EndsAt == nil || !l.EndsAt.After(now)
 	if err := s.begin(ctx, tx, l, now); err != nil {
 		return err
@@ -104,6 +107,9 @@ func (s *Store) publish(ctx context.Context, tx bun.IDB, l *Listing, reason stri
 		l.PublishedAt = &now
 	}
 	l.ReviewNote = ""
+	if err := s.bringOut(ctx, tx, l); err != nil {
+		return err
+	}
 	if err := s.move(ctx, tx, l, Live, reason); err != nil {
 		return err
 	}
@@ -113,14 +119,19 @@ func (s *Store) publish(ctx context.Context, tx bun.IDB, l *Listing, reason stri
 	return s.tellOwner(ctx, tx, l, "listing-live", "", l.PublishedAt.Format(time.RFC3339))
 }
 
-// Approve publishes a listing after its review. Kinds as for Publish.
-func (s *Store) Approve(ctx context.Context, tx bun.IDB, id uuid.UUID) (*Listing, error) {
+// Approve publishes a listing after its review; version is the one that was
+// reviewed. Kinds as for Publish; fault.Conflict with MsgChanged when the
+// listing has been changed since.
+func (s *Store) Approve(ctx context.Context, tx bun.IDB, id uuid.UUID, version int64) (*Listing, error) {
 	l, err := s.Lock(ctx, tx, id)
 	if err != nil {
 		return nil, err
 	}
 	if l.State != InReview && l.State != Live && l.State != Scheduled {
 		return nil, conflict(l, Live)
+	}
+	if l.State == InReview && l.Version != version {
+		return nil, fault.New(fault.Conflict, MsgChanged)
 	}
 	return l, s.publish(ctx, tx, l, "")
 }
@@ -176,13 +187,50 @@ func needNote(note string) (string, error) {
 }
 
 // Pause takes a live listing out of sight; its paid time runs on.
-// Kinds: fault.NotFound, fault.Conflict.
-func (s *Store) Pause(ctx context.Context, tx bun.IDB, id uuid.UUID) (*Listing, error) {
-	return s.Move(ctx, tx, id, Paused, "")
+// The board's pause is a hold, see Hold; its reason is for the employer.
+// Kinds: fault.NotFound, fault.Conflict, fault.Invalid (field "reason").
+func (s *Store) Pause(ctx context.Context, tx bun.IDB, id uuid.UUID, reason string) (*Listing, error) {
+	reason = strings.TrimSpace(reason)
+	if runes(reason) > 500 {
+		return nil, fault.Invalids(fault.Fields{"reason": say("field.long", "500")})
+	}
+	return s.Move(ctx, tx, id, Paused, reason)
+}
+
+// MsgHeld is the word key of a fault.Conflict: the board's own pause stands.
+const MsgHeld = "listing.held"
+
+// Hold is the board's pause that stands over a listing, or nil: only the board
+// brings such a listing back, whatever the employer does with it meanwhile.
+func (s *Store) Hold(ctx context.Context, tx bun.IDB, id uuid.UUID) (*Move, error) {
+	last := new(Move)
+	// What an undo did to the state says nothing about who paused.
+	err := tenant.One(ctx, tx.NewSelect().Model(last).Where("m.listing_id = ?", id).Where("m.to_state IN (?, ?)", Paused, Live).
+		Where("m.from_state NOT IN (?, ?)", Removed, Rejected).OrderExpr("m.at DESC, m.id DESC").Limit(1), "move")
+	if fault.Is(err, fault.NotFound) {
+		return nil, nil
+	}
+	if err != nil || last.To != Paused || last.ActorKind != tenant.Operator && last.ActorKind != tenant.Staff {
+		return nil, err
+	}
+	return last, nil
+}
+
+// notHeld refuses an employer what only the board may do.
+func (s *Store) notHeld(ctx context.Context, tx bun.IDB, l *Listing) error {
+	if tenant.ActorFrom(ctx).Kind != tenant.Person || l.PublishedAt == nil {
+		return nil
+	}
+	hold, err := s.Hold(ctx, tx, l.ID)
+	if err == nil && hold != nil {
+		err = fault.New(fault.Conflict, MsgHeld)
+	}
+	return err
 }
 
 // Resume shows a paused listing again, or a filled one whose time runs still.
-// Kinds: fault.NotFound, fault.Conflict.
+// Kinds: fault.NotFound, fault.Conflict (with MsgHeld for an employer whose
+// listing the board paused).
 func (s *Store) Resume(ctx context.Context, tx bun.IDB, id uuid.UUID) (*Listing, error) {
 	l, err := s.Lock(ctx, tx, id)
 	if err != nil {
@@ -213,6 +261,10 @@ func (s *Store) Relist(ctx context.Context, tx bun.IDB, id uuid.UUID) (*Listing,
 		return l, nil
 	default:
 		return nil, conflict(l, AwaitingPayment)
+	}
+	// Nobody shall pay for what the board holds back.
+	if err := s.notHeld(ctx, tx, l); err != nil {
+		return nil, err
 	}
 	if err := s.move(ctx, tx, l, AwaitingPayment, "relisted"); err != nil {
 		return nil, err
@@ -294,7 +346,7 @@ func (s *Store) save(ctx context.Context, tx bun.IDB, l *Listing) error {
 	res, err := tx.NewUpdate().Model(l).Column("slug", "company_id", "category_id", "state", "title", "employment_type", "workplace", "seniority",
 		"salary_min", "salary_max", "salary_currency", "salary_period", "salary_year_min", "salary_year_max", "description", "tags",
 		"applicant_countries", "apply_method", "apply_target", "reference", "featured", "publish_at", "published_at", "ends_at", "closed_at",
-		"review_note", "version", "updated_at").Where("l.id = ?", l.ID).Exec(ctx)
+		"review_note", "next_logo", "next_website", "version", "updated_at").Where("l.id = ?", l.ID).Exec(ctx)
 	if err := tenant.Touched(res, err, "listing"); err != nil {
 		return err
 	}

@@ -175,14 +175,21 @@ func (s *Store) Similar(ctx context.Context, tx bun.IDB, l *Listing, n int) ([]C
 }
 
 // CompanyPage is a company by its slug with its open listings, latest first,
-// 200 at most. Kind: fault.NotFound.
+// 200 at most. Kind: fault.NotFound, also for a company whose listings have
+// never been out: nobody has looked at it yet.
 func (s *Store) CompanyPage(ctx context.Context, tx bun.IDB, slug string) (*Company, []Card, error) {
 	c, err := s.CompanyBySlug(ctx, tx, slug)
 	if err != nil {
 		return nil, nil, err
 	}
 	cards, err := s.cards(ctx, tx, isOpen+`AND l.company_id = ? ORDER BY l.published_at DESC, l.id LIMIT 200`, s.now(), c.ID)
-	c.Live = len(cards)
+	if c.Live = len(cards); err != nil || c.Live > 0 {
+		return c, cards, err
+	}
+	out, err := tenant.Exists(ctx, tx.NewSelect().Model((*Listing)(nil)).Where("l.company_id = ?", c.ID).Where("l.published_at IS NOT NULL"))
+	if err == nil && !out {
+		err = fault.New(fault.NotFound, "company not found")
+	}
 	return c, cards, err
 }
 

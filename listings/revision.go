@@ -64,12 +64,23 @@ func (s *Store) Edit(ctx context.Context, tx bun.IDB, id uuid.UUID, c Content) (
 	}
 	now := s.now()
 	a := tenant.ActorFrom(ctx)
+	pending := s.moderated(ctx)
+	before, err := s.PendingRevision(ctx, tx, id)
+	if err != nil {
+		return nil, err
+	}
+	if before != nil && before.Content.Logo != "" {
+		if pending && c.Logo == "" {
+			c.Logo = before.Content.Logo // the newer edit goes on from it
+		} else if err := dropBlob(ctx, tx, before.Content.Logo); err != nil {
+			return nil, err
+		}
+	}
 	r := &Revision{ID: tenant.NewRowID(), ListingID: id, State: Pending, Content: c, AuthorKind: a.Kind, AuthorID: a.NullID(), CreatedAt: now}
 	if _, err := tx.NewUpdate().Model((*Revision)(nil)).Set("state = ?, decided_at = ?", Superseded, now).
 		Where("r.listing_id = ?", id).Where("r.state = ?", Pending).Exec(ctx); err != nil {
 		return nil, err
 	}
-	pending := s.moderated(ctx)
 	if pending {
 		if _, err := s.categoryBySlug(ctx, tx, c.Category); err != nil {
 			return nil, err
@@ -99,6 +110,9 @@ func (s *Store) apply(ctx context.Context, tx bun.IDB, l *Listing, c Content) er
 	if err := s.changeCompany(ctx, tx, l, c); err != nil {
 		return err
 	}
+	if err := s.changeLogo(ctx, tx, l, c.Logo); err != nil {
+		return err
+	}
 	if err := s.writePlaces(ctx, tx, l.ID, c.Places, true); err != nil {
 		return err
 	}
@@ -114,7 +128,7 @@ func (s *Store) changeCompany(ctx context.Context, tx bun.IDB, l *Listing, c Con
 	if err != nil {
 		return err
 	}
-	l.Company = company
+	l.Company, l.NextWebsite = company, ""
 	name := tidy(c.Company)
 	if name == company.Name && (c.Website == "" || c.Website == company.Website) {
 		return nil
@@ -126,6 +140,10 @@ func (s *Store) changeCompany(ctx context.Context, tx bun.IDB, l *Listing, c Con
 	if name == company.Name {
 		// A second listing may complete the website, never replace it.
 		if others && company.Website != "" {
+			return nil
+		}
+		if !l.State.Public() && (others || l.PublishedAt != nil) {
+			l.NextWebsite = c.Website // visitors may see the company: it waits
 			return nil
 		}
 	} else if others || l.PublishedAt != nil {
@@ -145,6 +163,47 @@ func (s *Store) changeCompany(ctx context.Context, tx bun.IDB, l *Listing, c Con
 	return tenant.Touched(res, err, "company")
 }
 
+// changeLogo takes over a new logo: at once where visitors see the listing (the
+// edit has passed whatever review there is), else when the listing goes out.
+func (s *Store) changeLogo(ctx context.Context, tx bun.IDB, l *Listing, key string) error {
+	if key == "" || key == l.NextLogo {
+		return nil
+	}
+	if l.State.Public() {
+		return s.SetLogo(ctx, tx, l.CompanyID, key)
+	}
+	if err := ownKey(ctx, key); err != nil {
+		return err
+	}
+	before := l.NextLogo
+	l.NextLogo = key
+	return dropBlob(ctx, tx, before)
+}
+
+// bringOut gives the company what came with a listing that goes out now.
+func (s *Store) bringOut(ctx context.Context, tx bun.IDB, l *Listing) error {
+	logo, website := l.NextLogo, l.NextWebsite
+	l.NextLogo, l.NextWebsite = "", ""
+	if logo != "" {
+		if err := s.SetLogo(ctx, tx, l.CompanyID, logo); err != nil {
+			return err
+		}
+	}
+	if website == "" {
+		return nil
+	}
+	others, err := tenant.Exists(ctx, tx.NewSelect().Model((*Listing)(nil)).Where("l.company_id = ?", l.CompanyID).Where("l.id <> ?", l.ID))
+	if err != nil {
+		return err
+	}
+	q := tx.NewUpdate().Model((*Company)(nil)).Set("website = ?, updated_at = ?", website, s.now()).Where("c.id = ?", l.CompanyID)
+	if others {
+		q.Where("c.website = ''") // another listing has completed it meanwhile
+	}
+	_, err = q.Exec(ctx)
+	return err
+}
+
 // PendingRevision is the edit of a listing that waits, or nil.
 func (s *Store) PendingRevision(ctx context.Context, tx bun.IDB, listing uuid.UUID) (*Revision, error) {
 	r := new(Revision)
@@ -162,6 +221,9 @@ func (s *Store) Revisions(ctx context.Context, tx bun.IDB, listing uuid.UUID) ([
 	return rs, err
 }
 
+// MsgChanged is the word key of a decision about what is not what was shown.
+const MsgChanged = "review.changed"
+
 // pendingFor locks the listing, then its revision.
 func (s *Store) pendingFor(ctx context.Context, tx bun.IDB, revision uuid.UUID) (*Listing, *Revision, error) {
 	r := new(Revision)
@@ -177,7 +239,7 @@ func (s *Store) pendingFor(ctx context.Context, tx bun.IDB, revision uuid.UUID) 
 		return nil, nil, err
 	}
 	if r.State != Pending {
-		return nil, nil, fault.New(fault.Conflict, "the edit is %s already", r.State)
+		return nil, nil, fault.New(fault.Conflict, MsgChanged)
 	}
 	return l, r, nil
 }
@@ -212,6 +274,9 @@ func (s *Store) RejectRevision(ctx context.Context, tx bun.IDB, revision uuid.UU
 		return nil, err
 	}
 	if err := s.decide(ctx, tx, r, Refused, note); err != nil {
+		return nil, err
+	}
+	if err := dropBlob(ctx, tx, r.Content.Logo); err != nil {
 		return nil, err
 	}
 	return l, s.tellOwner(ctx, tx, l, "listing-sent-back", note, r.ID.String())
@@ -257,6 +322,7 @@ func Diff(old, new Content, locale string) []Change {
 		{FieldTitle, old.Title, new.Title, false},
 		{FieldCompany, old.Company, new.Company, false},
 		{FieldWebsite, old.Website, new.Website, false},
+		{FieldLogo, "", new.Logo, false},
 		{FieldCategory, old.Category, new.Category, false},
 		{FieldEmployment, old.EmploymentType, new.EmploymentType, false},
 		{FieldWorkplace, old.Workplace, new.Workplace, false},

@@ -72,8 +72,8 @@ func TestRivalBoardsFindNothing(t *testing.T) {
 	o := w.owned()
 	testkit.EachWall(t, w.World, w.board, tenant.From(w.rival), func(t *testing.T, r *testkit.Rival) {
 		type one = func(context.Context, bun.IDB, uuid.UUID) (*Listing, error)
-		for name, fn := range map[string]one{"by id": w.s.ByID, "lock": w.s.Lock, "full": w.s.Full, "submit": w.s.Submit, "publish": w.s.Publish, "approve": w.s.Approve,
-			"pause": w.s.Pause, "resume": w.s.Resume, "filled": w.s.MarkFilled, "relist": w.s.Relist, "restore": w.s.Restore} {
+		for name, fn := range map[string]one{"by id": w.s.ByID, "lock": w.s.Lock, "full": w.s.Full, "submit": w.s.Submit, "publish": w.s.Publish, "approve": w.approve(o.Listing),
+			"pause": w.pause("x"), "resume": w.s.Resume, "filled": w.s.MarkFilled, "relist": w.s.Relist, "restore": w.s.Restore} {
 			r.Try(t, name, func(ctx context.Context, tx bun.IDB) error { _, err := fn(ctx, tx, o.ID); return err })
 		}
 		for name, fn := range map[string]func(context.Context, bun.IDB, uuid.UUID, string) (*Listing, error){"send back": w.s.SendBack, "reject": w.s.Reject, "remove": w.s.Remove} {
@@ -203,6 +203,7 @@ func TestRivalBoardsFindNothing(t *testing.T) {
 				v, err := w.s.ReviewQueue(ctx, tx)
 				return len(v), err
 			},
+			"hold": func(ctx context.Context, tx bun.IDB) (int, error) { v, err := w.s.Hold(ctx, tx, o.ID); return yes(v != nil, err) },
 			"revoke": func(ctx context.Context, tx bun.IDB) (int, error) { return 0, w.s.Revoke(ctx, tx, o.order, "mine") },
 			"pending": func(ctx context.Context, tx bun.IDB) (int, error) {
 				v, err := w.s.PendingRevision(ctx, tx, o.ID)

@@ -45,6 +45,9 @@ func (s *Store) Create(ctx context.Context, tx bun.IDB, c Content, o Owner) (*Li
 	if err := s.fill(ctx, tx, l, c); err != nil {
 		return nil, err
 	}
+	if err := s.changeLogo(ctx, tx, l, c.Logo); err != nil {
+		return nil, err
+	}
 	if _, err := tx.NewInsert().Model(l).Exec(ctx); err != nil {
 		return nil, err
 	}
@@ -181,6 +184,9 @@ func ContentOf(l *Listing) Content {
 		Reference: l.Reference}
 	if l.Company != nil {
 		c.Company, c.Website = l.Company.Name, l.Company.Website
+		if l.NextWebsite != "" {
+			c.Website = l.NextWebsite
+		}
 	}
 	if l.Category != nil {
 		c.Category = l.Category.Slug

@@ -132,14 +132,16 @@ func (s *Service) localWrite(ctx context.Context, tx bun.IDB, r Ref) (state, err
 
 // Rebuild makes the index of the context's board anew in both engines, with no
 // moment in which a search finds less. It opens transactions. Some thousand
-// listings a second.
+// listings a second. Kind: fault.Conflict while another rebuild of the board in
+// the remote engine is under way.
 func (s *Service) Rebuild(ctx context.Context) error {
-	if err := s.IndexAll(ctx); err != nil {
+	if err := s.IndexAll(ctx); err != nil || s.remote == nil {
 		return err
 	}
-	if s.remote == nil {
-		return nil
-	}
+	return s.alone(ctx, s.rebuildRemote)
+}
+
+func (s *Service) rebuildRemote(ctx context.Context) error {
 	if err := s.remote.Ensure(ctx); err != nil {
 		return err
 	}

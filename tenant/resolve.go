@@ -25,6 +25,12 @@ const (
 	// in confirmEvery, and is served as last known for at most trustFor.
 	confirmEvery = time.Second
 	trustFor     = 10 * time.Minute
+	// askWait is how long a look-up may take; a board that is known already is
+	// not waited for longer than confirmWait.
+	askWait, confirmWait = 5 * time.Second, 500 * time.Millisecond
+	// awayEvery is how often one request waits for a board while Postgres does
+	// not answer. The poll hears sooner that it is back.
+	awayEvery = 3 * time.Second
 )
 
 // Resolver turns a Host header into a board, from a bounded in-process cache
@@ -36,6 +42,7 @@ type Resolver struct {
 	flight   singleflight.Group
 	linked   atomic.Bool
 	stale    atomic.Int64
+	answered atomic.Int64 // unix nanoseconds of the last answer about any board
 
 	mu      sync.RWMutex
 	known   map[string]*entry
@@ -52,11 +59,14 @@ type board struct {
 	tried     atomic.Int64 // and of the last question
 	forgotten atomic.Bool  // its settings changed: ask before the next use
 	movedAt   atomic.Int64 // unix nanoseconds of the last change heard of
+	failedAt  atomic.Int64 // unix nanoseconds of the last question without an answer
 }
 
 type entry struct {
 	host  string
 	board *board
+	// unsure: what the host leads to has changed; it stays as the last known.
+	unsure atomic.Bool
 }
 
 // NewResolver makes a resolver; Attach it to a notifier and Run its poll.
@@ -92,14 +102,14 @@ func (r *Resolver) Resolve(ctx context.Context, host string) (*Tenant, error) {
 	}
 	r.mu.RUnlock()
 	switch {
-	case e != nil && r.fresh(e.board):
+	case e != nil && !e.unsure.Load() && r.fresh(e.board):
 		return e.board.tenant.Load(), nil
 	case e != nil:
 		return r.confirm(ctx, e)
 	case !gone.IsZero() && r.now().Before(gone):
 		return nil, errUnknownHost
 	}
-	return r.load(ctx, string(name))
+	return r.load(ctx, string(name), askWait)
 }
 
 var (
@@ -115,41 +125,58 @@ func (r *Resolver) ByID(ctx context.Context, id ID) (*Tenant, error) {
 	if b != nil && r.fresh(b) {
 		return b.tenant.Load(), nil
 	}
-	return r.fetch(ctx, "b.id = ?", id)
+	return r.fetch(ctx, askWait, "b.id = ?", id)
 }
 
 // BySlug finds a board by its slug, past the cache.
 func (r *Resolver) BySlug(ctx context.Context, slug string) (*Tenant, error) {
-	return r.fetch(ctx, "b.slug = ?", slug)
+	return r.fetch(ctx, askWait, "b.slug = ?", slug)
 }
 
 func (r *Resolver) fresh(b *board) bool {
 	return !b.forgotten.Load() && (r.linked.Load() || r.now().UnixNano()-b.asked.Load() < int64(confirmEvery))
 }
 
-// confirm asks again; while Postgres does not answer, the last known serves.
+// confirm asks again; while Postgres does not answer, the last known serves: a
+// suspended board stays suspended. Nobody waits long for an answer, and after a
+// question without one hardly anybody waits at all.
 func (r *Resolver) confirm(ctx context.Context, e *entry) (*Tenant, error) {
 	b, now := e.board, r.now().UnixNano()
+	changed := b.forgotten.Load() || e.unsure.Load()
+	failed := b.failedAt.Load()
+	away, every := failed > r.answered.Load(), confirmEvery
+	if away {
+		every = awayEvery
+	}
 	last := b.tried.Load()
-	if now-last >= int64(confirmEvery) && b.tried.CompareAndSwap(last, now) || b.forgotten.Load() {
-		t, err := r.load(ctx, e.host)
+	due := now-max(last, failed) >= int64(every) && b.tried.CompareAndSwap(last, now)
+	if due || changed && !away {
+		b.tried.Store(now)
+		t, err := r.load(ctx, e.host, confirmWait)
 		if err == nil || !fault.Is(err, fault.Unavailable) {
 			return t, err
 		}
+		b.failedAt.Store(r.now().UnixNano())
+		away = true
 	}
-	if now-b.asked.Load() < int64(trustFor) {
-		r.stale.Add(1)
-		return b.tenant.Load(), nil
+	if now-b.asked.Load() >= int64(trustFor) {
+		return nil, fault.New(fault.Unavailable, "the database does not answer")
 	}
-	return nil, fault.New(fault.Unavailable, "the database does not answer")
+	r.stale.Add(1)
+	if !away && !changed {
+		return b.tenant.Load(), nil // somebody else is asking at this moment
+	}
+	t := *b.tenant.Load()
+	t.Unconfirmed = true
+	return &t, nil
 }
 
-func (r *Resolver) load(ctx context.Context, host string) (*Tenant, error) {
+func (r *Resolver) load(ctx context.Context, host string, wait time.Duration) (*Tenant, error) {
 	v, err, _ := r.flight.Do(host, func() (any, error) {
 		r.mu.RLock()
 		epoch := r.epoch
 		r.mu.RUnlock()
-		t, err := r.fetch(context.WithoutCancel(ctx), "b.id = (SELECT board_id FROM hosts WHERE host = ? AND (kind = 'platform' OR verified_at IS NOT NULL))", host)
+		t, err := r.fetch(context.WithoutCancel(ctx), wait, "b.id = (SELECT board_id FROM hosts WHERE host = ? AND (kind = 'platform' OR verified_at IS NOT NULL))", host)
 		switch {
 		case fault.Is(err, fault.NotFound):
 			r.mu.Lock()
@@ -188,8 +215,8 @@ func trim[V any](m map[string]V, limit int) {
 	}
 }
 
-func (r *Resolver) fetch(ctx context.Context, where string, arg any) (*Tenant, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+func (r *Resolver) fetch(ctx context.Context, wait time.Duration, where string, arg any) (*Tenant, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	asked := r.now()
 	t := new(Tenant)
@@ -226,6 +253,7 @@ func (r *Resolver) fetch(ctx context.Context, where string, arg any) (*Tenant, e
 	b.tenant.Store(t)
 	b.asked.Store(asked.UnixNano())
 	b.tried.Store(asked.UnixNano())
+	r.answered.Store(r.now().UnixNano())
 	// A change heard of while this was being read may not be in it.
 	if b.movedAt.Load() <= asked.UnixNano() {
 		b.forgotten.Store(false)
@@ -257,7 +285,8 @@ func (r *Resolver) Moved(id ID, generation int64) {
 	}
 }
 
-// Forget drops what is known of a host.
+// Forget has a host asked for anew before its next use. What is known of it
+// stays as the last known, for when Postgres does not answer.
 func (r *Resolver) Forget(host string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -265,8 +294,8 @@ func (r *Resolver) Forget(host string) {
 	if e := r.known[host]; e != nil {
 		e.board.movedAt.Store(r.now().UnixNano())
 		e.board.forgotten.Store(true)
+		e.unsure.Store(true)
 	}
-	delete(r.known, host)
 	delete(r.unknown, host)
 }
 
@@ -307,6 +336,7 @@ func (r *Resolver) poll(ctx context.Context) error {
 		return err
 	}
 	r.polled = begun
+	r.answered.Store(r.now().UnixNano())
 	for _, row := range rows {
 		r.Moved(row.TenantID, row.Generation)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"shingle/internal/fault"
+	"shingle/internal/pg"
 	"shingle/internal/testkit"
 	"shingle/tenant"
 )
@@ -111,5 +112,71 @@ func BenchmarkResolve(b *testing.B) {
 		if err != nil && !fault.Is(err, fault.NotFound) {
 			b.Fatal(err)
 		}
+	}
+}
+
+// Postgres takes requests and never answers, and the boards have just changed:
+// the worst that a request can meet.
+func TestResolveWaitsLittleWhilePostgresIsAway(t *testing.T) {
+	t.Parallel()
+	w := testkit.NewWorld(t)
+	ctx := t.Context()
+	open, closed := w.Board(t, "open"), w.Board(t, "closed")
+	err := w.Platform.Write(ctx, func(ctx context.Context, tx bun.IDB) error {
+		return tenant.SetState(ctx, tx, closed.ID, tenant.Suspended, "unpaid")
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock := testkit.NewClock(time.Now())
+	r := tenant.NewResolver(w.Platform, slog.New(slog.DiscardHandler), clock.Now)
+	r.Link(true)
+	for _, b := range []*tenant.Tenant{open, closed} {
+		if _, err := r.Resolve(ctx, b.PlatformHost); err != nil {
+			t.Fatal(err)
+		}
+	}
+	clock.Advance(time.Millisecond)
+	// A lock of the owner's: questions are taken and not answered.
+	owner, err := pg.Connect(ctx, w.PG.Owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = owner.Close(context.WithoutCancel(ctx)) }()
+	if _, err := owner.Exec(ctx, `BEGIN; LOCK TABLE hosts IN ACCESS EXCLUSIVE MODE`); err != nil {
+		t.Fatal(err)
+	}
+	// What was heard just before: new generations, and that hosts changed.
+	for _, change := range []func(b *tenant.Tenant){func(b *tenant.Tenant) { r.Moved(b.ID, b.Generation+7) }, func(b *tenant.Tenant) { r.Forget(b.PlatformHost) }} {
+		change(open)
+		change(closed)
+		for range 2 {
+			begun := time.Now()
+			for range 200 {
+				a, err := r.Resolve(ctx, open.PlatformHost)
+				if err != nil || a.State != tenant.Active || !a.Unconfirmed {
+					t.Fatalf("open: %+v, %v", a, err)
+				}
+				b, err := r.Resolve(ctx, closed.PlatformHost)
+				if err != nil || b.State != tenant.Suspended {
+					t.Fatalf("suspended: %+v, %v", b, err)
+				}
+				// One short question a board, for all 400 requests.
+				if took := time.Since(begun); took > 4*time.Second {
+					t.Fatalf("requests have waited %s", took)
+				}
+			}
+			clock.Advance(4 * time.Second)
+		}
+	}
+	if _, err := owner.Exec(ctx, `ROLLBACK`); err != nil {
+		t.Fatal(err)
+	}
+	clock.Advance(4 * time.Second)
+	if b, err := r.Resolve(ctx, closed.PlatformHost); err != nil || b.State != tenant.Suspended || b.Unconfirmed {
+		t.Errorf("with Postgres back: %+v, %v", b, err)
+	}
+	if a, err := r.Resolve(ctx, open.PlatformHost); err != nil || a.Unconfirmed {
+		t.Errorf("with Postgres back: %+v, %v", a, err)
 	}
 }

@@ -89,6 +89,9 @@ type Tenant struct {
 	// CanonicalHost is where the public pages live; PlatformHost always answers.
 	CanonicalHost string `bun:"canonical_host,scanonly"`
 	PlatformHost  string `bun:"platform_host,scanonly"`
+	// Unconfirmed: this is the last known, as Postgres does not answer. Nothing
+	// made from it may be kept: it can be older than its generation.
+	Unconfirmed bool `bun:"-"`
 
 	location *time.Location
 }

@@ -17,6 +17,8 @@ type Home struct {
 	Companies   []CompanyCard
 	Alert       *AlertForm
 	Employers   *Link // the quiet line to employers
+	// About is what the owner says of the board, a paragraph each.
+	About []string
 }
 
 // SearchBox is the search form. Fields: q, location.
@@ -204,7 +206,8 @@ type Report struct {
 	BackURL string
 }
 
-// AlertPage is every step of an alert. Step: "requested", "confirm",
+// AlertPage is every step of an alert. Step: "request" (field email, refused),
+// "requested", "confirm",
 // "confirmed", "stop", "stopped".
 type AlertPage struct {
 	Layout

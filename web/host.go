@@ -33,7 +33,7 @@ func (h *byHost) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // resolve puts the board of the Host header into the request, or answers what a
 // host without a living board gets.
-func resolve(boards *tenant.Resolver) gin.HandlerFunc {
+func resolve(boards *tenant.Resolver, proxies route.Proxies) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		t, err := boards.Resolve(c.Request.Context(), c.Request.Host)
 		if err != nil {
@@ -48,14 +48,14 @@ func resolve(boards *tenant.Resolver) gin.HandlerFunc {
 			return
 		}
 		if t.CanonicalHost != t.PlatformHost {
-			toRightHost(c, t, console)
+			toRightHost(c, t, console, proxies)
 		}
 	}
 }
 
 // toRightHost sends public pages to the canonical host for good; the admin
 // stays at the platform address, which answers whatever a custom domain does.
-func toRightHost(c *gin.Context, t *tenant.Tenant, console bool) {
+func toRightHost(c *gin.Context, t *tenant.Tenant, console bool, proxies route.Proxies) {
 	var space [256]byte
 	host := string(tenant.NormaliseHost(space[:0], c.Request.Host))
 	_, port, hasPort := strings.Cut(c.Request.Host, ":")
@@ -71,11 +71,7 @@ func toRightHost(c *gin.Context, t *tenant.Tenant, console bool) {
 	if hasPort {
 		to += ":" + port
 	}
-	scheme := "http"
-	if c.Request.TLS != nil || c.GetHeader("X-Forwarded-Proto") == "https" {
-		scheme = "https"
-	}
-	c.Redirect(status, scheme+"://"+to+c.Request.URL.RequestURI())
+	c.Redirect(status, proxies.Scheme(c.Request)+"://"+to+c.Request.URL.RequestURI())
 	c.Abort()
 }
 

@@ -4,14 +4,20 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/uptrace/bun"
 
+	"shingle/internal/pg"
 	"shingle/listings"
 	"shingle/tenant"
+	"shingle/themes"
+	"shingle/web"
 )
 
 // pageBudget is the most that a public page may weigh, in bytes before
@@ -121,6 +127,38 @@ func (h *house) checkPage(t *testing.T, host, path, html string) weight {
 		}
 	}
 	return w
+}
+
+// What a visitor says of the way here counts from a trusted proxy alone.
+func TestTheRedirectBelievesProxiesAlone(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	board := h.Board(t, "orbit")
+	err := h.Platform.Write(t.Context(), func(ctx context.Context, tx bun.IDB) error {
+		_, err := tx.NewRaw(`UPDATE hosts SET canonical = false WHERE board_id = ?`, board.ID).Exec(ctx)
+		if err == nil {
+			_, err = tx.NewRaw(`INSERT INTO hosts (host, board_id, kind, canonical, verified_at) VALUES ('jobs.orbit.example', ?, 'custom', true, now())`, board.ID).Exec(ctx)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.parts.TrustedProxies, h.parts.Registry = []string{"10.0.0.0/8"}, prometheus.NewRegistry()
+	handler, err := web.New(h.parts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for peer, want := range map[string]string{"203.0.113.5:999": "http://jobs.orbit.example/jobs", "10.9.9.9:999": "https://jobs.orbit.example/jobs"} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+board.PlatformHost+"/jobs", http.NoBody)
+		r.RemoteAddr = peer
+		r.Header.Set("X-Forwarded-Proto", "https")
+		rec := httptest.NewRecorder()
+		handler.ServeHTTP(rec, r)
+		if rec.Code != http.StatusMovedPermanently || rec.Header().Get("Location") != want {
+			t.Errorf("from %s: %d to %q, want %q", peer, rec.Code, rec.Header().Get("Location"), want)
+		}
+	}
 }
 
 func TestHosts(t *testing.T) {
@@ -262,5 +300,74 @@ func TestBoardsKeepTheirPagesApart(t *testing.T) {
 	}
 	for range boards {
 		<-done
+	}
+}
+
+// The board has just changed and Postgres takes questions without answering
+// them: visitors get the last page known, a suspended board stays closed.
+func TestTheLastPageServesWhilePostgresIsAway(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.caching(t, 1<<20)
+	open, shut := h.Board(t, "orbit"), h.Board(t, "shut")
+	if err := h.Platform.Write(t.Context(), func(ctx context.Context, tx bun.IDB) error {
+		return tenant.SetState(ctx, tx, shut.ID, tenant.Suspended, "unpaid")
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for host, want := range map[string]int{open.PlatformHost: http.StatusOK, shut.PlatformHost: http.StatusServiceUnavailable} {
+		if rec := h.get(t, host, "/"); rec.Code != want {
+			t.Fatalf("%s: %d, want %d", host, rec.Code, want)
+		}
+	}
+	owner, err := pg.Connect(t.Context(), h.PG.Owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = owner.Close(context.WithoutCancel(t.Context())) }()
+	if _, err := owner.Exec(t.Context(), `BEGIN; LOCK TABLE hosts, boards, generations, listings, looks IN ACCESS EXCLUSIVE MODE`); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	for _, b := range []*tenant.Tenant{open, shut} {
+		h.Boards.Moved(b.ID, b.Generation+5)
+		h.Boards.Forget(b.PlatformHost)
+	}
+	for range 20 {
+		if rec := h.get(t, open.PlatformHost, "/"); rec.Code != http.StatusOK || !strings.Contains(rec.Body.String(), open.Name) {
+			t.Fatalf("open: %d", rec.Code)
+		}
+		if rec := h.get(t, shut.PlatformHost, "/"); rec.Code != http.StatusServiceUnavailable || !strings.Contains(rec.Body.String(), "taking a break") {
+			t.Fatalf("suspended: %d %.200s", rec.Code, rec.Body)
+		}
+		if took := time.Since(begun); took > 4*time.Second {
+			t.Fatalf("visitors have waited %s", took)
+		}
+	}
+}
+
+// What an owner writes into the look is what visitors read.
+func TestTheOwnersWordsShow(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	for _, pack := range []string{"harbor", "gazette"} {
+		board := h.Board(t, "words-"+pack)
+		err := h.DB.Write(h.Ctx(t, board), func(ctx context.Context, tx bun.IDB) error {
+			err := h.parts.Admin.Looks.SaveDraft(ctx, tx, themes.Look{Pack: pack, Words: themes.LookWords{Tagline: "Jobs by the sea", HeroTitle: "Find your berth", Footer: "Made on the quay",
+				About: "First <b>part</b>.\r\n\r\nSecond part.", EmployersTitle: "Hire sailors", EmployersText: "They read us daily."}})
+			if err != nil {
+				return err
+			}
+			return h.parts.Admin.Looks.Publish(ctx, tx)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		home := h.get(t, board.PlatformHost, "/").Body.String()
+		lacks(t, pack+" home", home, "Jobs by the sea</p>", "<h1>Find your berth</h1>", "Made on the quay", "<p>First &lt;b&gt;part&lt;/b&gt;.</p><p>Second part.</p>", `content="Jobs by the sea"`)
+		if n := strings.Count(home, "Jobs by the sea</p>"); n != 1 {
+			t.Errorf("%s says the tagline %d times", pack, n)
+		}
+		lacks(t, pack+" employers", h.get(t, board.PlatformHost, "/employers").Body.String(), "Hire sailors", "They read us daily.")
 	}
 }

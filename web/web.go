@@ -48,7 +48,7 @@ type Parts struct {
 	// BoardTargets are the boards' platform addresses, where the sign-in's form
 	// ends: it hands an operator over to a board's console.
 	BoardTargets string
-	// TrustedProxies may say X-Forwarded-For.
+	// TrustedProxies may say X-Forwarded-For and -Proto.
 	TrustedProxies []string
 }
 
@@ -110,7 +110,11 @@ func (p *Parts) boardEngine(watch gin.HandlerFunc) (*gin.Engine, error) {
 		return nil, err
 	}
 	e.GET(console.AssetPath, p.Assets.Serve)
-	at := resolve(p.Boards)
+	proxies, err := route.ParseProxies(p.TrustedProxies)
+	if err != nil {
+		return nil, err
+	}
+	at := resolve(p.Boards, proxies)
 	sitePage := p.Site.ErrorPage
 	public := e.Group("", at, route.PublicHeaders(p.FormTargets), route.Recover(sitePage, p.Log), route.CrossOrigin(sitePage, p.Log))
 	route.Mount(public, p.Site.Routes(), site.Guard, sitePage, p.Log)

@@ -347,7 +347,9 @@ func (e *Engine) Delete(ctx context.Context, refs ...search.Ref) error {
 
 // Rebuild fills the next collection, checks it, swaps the alias and drops the
 // old one. Writes meanwhile go to both collections; what an import here put
-// over a newer write is found by comparing the two.
+// over a newer write is found by comparing the two. One at a time a board: the
+// service sees to it. A rebuild that fails takes its collection away; what one
+// that died left behind goes with the next.
 func (e *Engine) Rebuild(ctx context.Context, all search.Documents) error {
 	board, err := tenant.IDFrom(ctx)
 	if err != nil {
@@ -369,13 +371,27 @@ func (e *Engine) Rebuild(ctx context.Context, all search.Documents) error {
 	if _, err := e.admin.Collections().Create(ctx, schema(next)); err != nil {
 		return fail(err, "making a collection")
 	}
+	if err := e.fill(ctx, all, old, next); err != nil {
+		return errors.Join(err, e.drop(context.WithoutCancel(ctx), next))
+	}
+	if err := e.point(ctx, alias, next); err != nil {
+		return err
+	}
+	if err := e.catchUp(ctx, old, next); err != nil {
+		return err
+	}
+	return e.drop(ctx, old)
+}
+
+// fill puts all documents into the next collection and checks that they are there.
+func (e *Engine) fill(ctx context.Context, all search.Documents, old, next string) error {
 	seen := map[uuid.UUID]bool{}
 	for docs, err := range all {
 		if err == nil {
 			err = e.put(ctx, next, docs)
 		}
 		if err != nil {
-			return errors.Join(err, e.drop(context.WithoutCancel(ctx), next))
+			return err
 		}
 		for i := range docs {
 			seen[docs[i].ID] = true
@@ -395,15 +411,9 @@ func (e *Engine) Rebuild(ctx context.Context, all search.Documents) error {
 		}
 	}
 	if missing > 10+len(seen)/100 {
-		return errors.Join(fault.New(fault.Unavailable, "typesense: %d of %d documents did not arrive", missing, len(seen)), e.drop(ctx, next))
+		return fault.New(fault.Unavailable, "typesense: %d of %d documents did not arrive", missing, len(seen))
 	}
-	if err := e.point(ctx, alias, next); err != nil {
-		return err
-	}
-	if err := e.catchUp(ctx, old, next); err != nil {
-		return err
-	}
-	return e.drop(ctx, old)
+	return nil
 }
 
 func (e *Engine) drop(ctx context.Context, collection string) error {

@@ -146,6 +146,26 @@ func TestRebuildLeavesOneCollection(t *testing.T) {
 	if !fault.Is(err, fault.Unavailable) {
 		t.Errorf("a rebuild whose documents fail: %v", err)
 	}
+	// Too many that did not arrive: found after filling, and cleaned up as well.
+	err = e.Rebuild(b(), func(yield func([]search.Document, error) bool) {
+		docs := make([]search.Document, 60)
+		for i := range docs {
+			docs[i] = searchtest.Doc(i+1, "Baker")
+		}
+		if yield(docs, nil) {
+			for _, doc := range docs {
+				if derr := e.Delete(b(), search.Ref{ID: doc.ID, Version: doc.Version}); derr != nil {
+					t.Error(derr)
+				}
+			}
+		}
+	})
+	if !fault.Is(err, fault.Unavailable) {
+		t.Errorf("a rebuild whose documents did not arrive: %v", err)
+	}
+	if err := e.Upsert(b(), searchtest.Doc(1, "Baker")); err != nil {
+		t.Fatal(err)
+	}
 	if r, err := e.Search(b(), search.Query{}); err != nil || r.Total != 1 || len(d.Collections()) != 1 {
 		t.Errorf("a failed rebuild changed the index: %+v, %v, %v", r, err, d.Collections())
 	}

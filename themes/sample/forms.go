@@ -23,7 +23,7 @@ func (b board) small() []Shot {
 		{"report-done", "report", themes.Report{Layout: b.layout("x"), Done: true, BackURL: "/"}},
 		{"text", "text", themes.TextPage{Layout: b.layout("x"), Heading: s("Privacy", "Datenschutz"), Body: "<h2>1.</h2><p>…</p>", Updated: &themes.When{Text: s("1 November 2026", "1. November 2026"), ISO: "2026-11-01"}}},
 	}
-	for _, step := range []string{"requested", "confirm", "confirmed", "stop", "stopped"} {
+	for _, step := range []string{"request", "requested", "confirm", "confirmed", "stop", "stopped"} {
 		out = append(out, Shot{"alert-" + step, "alert", themes.AlertPage{Layout: b.layout("x"), Form: form(), Step: step, Search: b.cats[0], Email: "mira@example.com", JobURL: "/jobs"}})
 	}
 	for _, step := range []string{"request", "over", "sent", "confirm"} {

@@ -140,7 +140,7 @@ func (a *Admin) showCategories(c *gin.Context, about uuid.UUID, cause error) err
 	if err != nil {
 		return err
 	}
-	data := map[string]any{"Rows": rows, "About": about, "Name": c.PostForm("name"), "Errors": a.fieldErrors(c, cause), "CanWrite": a.may(c, "category", "write"),
+	data := map[string]any{"Rows": rows, "About": about, "Name": c.PostForm("name"), "Position": c.PostForm("position"), "Errors": a.fieldErrors(c, cause), "CanWrite": a.may(c, "category", "write"),
 		"New": false, "NewName": "", "NewErrors": map[string]string(nil)}
 	if cause != nil && about == uuid.Nil {
 		data["New"], data["NewName"], data["NewErrors"] = true, c.PostForm("name"), data["Errors"]

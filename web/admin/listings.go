@@ -196,7 +196,7 @@ func (a *Admin) bulk(c *gin.Context) error {
 			if how.from != nil && !slices.Contains(how.from, l.State) || name == "remove" && l.State == listings.Removed || name == "feature" && l.Featured {
 				continue
 			}
-			err = a.move(ctx, tx, name, id)
+			err = a.move(ctx, tx, name, "", id)
 			if fault.Is(err, fault.Conflict) {
 				continue
 			}
@@ -230,10 +230,10 @@ func (a *Admin) bulk(c *gin.Context) error {
 }
 
 // move does one act by its name, in the caller's transaction.
-func (a *Admin) move(ctx context.Context, tx bun.IDB, name string, id uuid.UUID) (err error) {
+func (a *Admin) move(ctx context.Context, tx bun.IDB, name, reason string, id uuid.UUID) (err error) {
 	switch name {
 	case "pause":
-		_, err = a.Listings.Pause(ctx, tx, id)
+		_, err = a.Listings.Pause(ctx, tx, id, reason)
 	case "resume":
 		_, err = a.Listings.Resume(ctx, tx, id)
 	case "fill":
@@ -315,7 +315,7 @@ func (a *Admin) showListing(c *gin.Context, cause error) error {
 	})
 	data := map[string]any{"L": l, "Acts": acts, "Events": a.events(c, moves, edits), "Grants": grants, "Orders": orders, "Email": email,
 		"Applications": applications[id], "Fresh": fresh[id], "URL": a.Links.Board(t, l.Path()), "Public": l.State.Public(), "Pending": pending,
-		"Errors": a.fieldErrors(c, cause), "Days": c.DefaultPostForm("days", "30"), "Note": c.PostForm("note"),
+		"Errors": a.fieldErrors(c, cause), "Days": c.DefaultPostForm("days", "30"), "Note": c.PostForm("note"), "Reason": c.PostForm("reason"),
 		"CanWrite": a.may(c, "listing", "write"), "CanDelete": a.may(c, "listing", "delete"), "CanModerate": a.may(c, "listing", "moderate"), "CanOrders": a.may(c, "order", "read"),
 		"CanReject": listings.MayMove(l.State, listings.Rejected) && l.State != listings.InReview && l.State != listings.Removed && l.State != listings.Draft && l.PersonID != nil,
 		"Pay":       a.Site.Writer(t).Pay(l.SalaryMin, l.SalaryMax, l.SalaryCurrency, l.SalaryPeriod), "Locale": a.locale(c), "Places": placesText(l, a.locale(c))}
@@ -388,7 +388,7 @@ func (a *Admin) actOnListing(c *gin.Context) error {
 	}
 	err = a.act(c, authz.Act{Act: past, ObjectKind: "listing", ObjectID: id.String(), Detail: detail}, func(ctx context.Context, tx bun.IDB) error {
 		if n == 0 {
-			return a.move(ctx, tx, name, id)
+			return a.move(ctx, tx, name, c.PostForm("reason"), id)
 		}
 		kind := listings.Posting
 		if name == "feature" {

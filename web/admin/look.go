@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -194,7 +195,12 @@ func (a *Admin) saveLook(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	_ = c.PostForm("preset") // reads the form
+	var big *http.MaxBytesError
+	if err := c.Request.ParseMultipartForm(1 << 20); errors.As(err, &big) {
+		// What was typed is somewhere in what was not read: nothing is saved.
+		err := fault.Invalids(fault.Fields{"logo": "field.logo.large|1"})
+		return a.showLook(c, statusOf(err), now.Look, lookValues(now.Look), a.errors(c, err))
+	}
 	typed := c.Request.PostForm
 	l, ignored, err := lookForm(typed, now.Look)
 	if err == nil {

@@ -16,6 +16,7 @@ import (
 	"shingle/tenant"
 	"shingle/themes"
 	"shingle/web/console"
+	"shingle/web/site"
 )
 
 // reviewQueue lists what waits for a decision, oldest first.
@@ -35,7 +36,7 @@ func (a *Admin) reviewQueue(c *gin.Context) error {
 // change is a field of an edit, with words in place of values.
 type change struct {
 	Label, Old, New string
-	HTML            bool
+	HTML, Image     bool
 }
 
 // reviewed is one thing under review with what is known of it.
@@ -96,7 +97,8 @@ func (a *Admin) showReview(c *gin.Context, cause error) error {
 	for i := range it.Orders {
 		it.Refundable = it.Refundable || it.Orders[i].Refundable()
 	}
-	it.Changes = a.changes(c, it.ReviewItem.Changes)
+	it.Listing = it.Listing.AsOut()
+	it.Changes = a.changes(c, it.Listing, it.ReviewItem.Changes)
 	preview := "/admin/listings/" + id.String() + "/preview"
 	if it.Revision != nil {
 		preview += "?revision=" + it.Revision.ID.String()
@@ -114,12 +116,18 @@ const triedKey = "review_tried"
 func reviewPath(id uuid.UUID) string { return "/admin/review/" + id.String() }
 
 // changes puts words in the place of stored values.
-func (a *Admin) changes(c *gin.Context, in []listings.Change) []change {
+func (a *Admin) changes(c *gin.Context, l *listings.Listing, in []listings.Change) []change {
 	words := map[string]string{listings.FieldEmployment: "work.type.", listings.FieldWorkplace: "work.workplace.", listings.FieldSeniority: "work.seniority.",
 		listings.FieldSalaryPeriod: "work.period.", listings.FieldApplyMethod: "work.apply."}
 	out := make([]change, len(in))
 	for i, ch := range in {
 		out[i] = change{Label: a.t(c, "work.field."+ch.Field), Old: ch.Old, New: ch.New, HTML: ch.HTML}
+		if ch.Field == listings.FieldLogo {
+			out[i].New, out[i].Image = site.FileURL(ch.New), true
+			if l.Company.LogoKey != "" {
+				out[i].Old = site.FileURL(l.Company.LogoKey)
+			}
+		}
 		if prefix := words[ch.Field]; prefix != "" {
 			for _, v := range []*string{&out[i].Old, &out[i].New} {
 				if *v != "" {
@@ -170,7 +178,9 @@ func (a *Admin) approve(c *gin.Context) error {
 	}
 	return a.decide(c, id, "approve", "review.approved", authz.Act{Act: "listing.approved", ObjectKind: "listing", ObjectID: id.String()},
 		func(ctx context.Context, tx bun.IDB) error {
-			_, err := a.Listings.Approve(ctx, tx, id)
+			// What is published is what was looked at: the form says which version it showed.
+			version, _ := strconv.ParseInt(c.PostForm("version"), 10, 64)
+			_, err := a.Listings.Approve(ctx, tx, id, version)
 			return err
 		})
 }
@@ -275,7 +285,7 @@ func (a *Admin) previewListing(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	p := a.Site.ListingView(v, l)
+	p := a.Site.ListingView(v, l.AsOut())
 	p.State, p.Robots, p.JSONLD, p.Canonical, p.ReportURL = themes.Live, "noindex", nil, "", ""
 	return a.Site.Render(c, v, http.StatusOK, "listing", p)
 }
@@ -287,7 +297,15 @@ func withContent(l *listings.Listing, r listings.Content, cats []listings.Catego
 	l.Description, l.Tags, l.ApplicantCountries, l.Places = listings.Sanitise(r.Description), r.Tags, r.Countries, r.Places
 	l.ApplyMethod, l.ApplyTarget, l.Reference = r.ApplyMethod, r.ApplyTarget, r.Reference
 	company := *l.Company
-	company.Name = r.Company
+	if company.Name != r.Company {
+		company.Name, company.LogoKey, company.Website = r.Company, "", "" // it moves to another company
+	}
+	if r.Logo != "" {
+		company.LogoKey = r.Logo
+	}
+	if r.Website != "" {
+		company.Website = r.Website
+	}
 	l.Company, l.Category = &company, nil
 	for i := range cats {
 		if cats[i].Slug == r.Category {

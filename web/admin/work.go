@@ -92,7 +92,11 @@ func (a *Admin) choices(c *gin.Context, prefix string, values []string) []consol
 func (a *Admin) fieldErrors(c *gin.Context, err error) map[string]string {
 	out := a.errors(c, err)
 	if fault.Is(err, fault.Conflict) && len(fault.FieldsOf(err)) == 0 {
-		out["form"] = a.t(c, "work.conflict")
+		key := "work.conflict"
+		if fault.TextOf(err) == listings.MsgChanged {
+			key = "work.review.changed"
+		}
+		out["form"] = a.t(c, key)
 	}
 	return out
 }

@@ -167,8 +167,9 @@ func smoke(t *testing.T, locale string) {
 	u, _ := url.Parse(loc)
 	get(loc)
 	post(u.Query().Get("undo"), url.Values{}, 303)
+	post("/admin/listings/"+id+"/act", url.Values{"act": {"pause"}, "reason": {strings.Repeat("x", 501)}}, 422)
 	for _, act := range []string{"pause", "resume"} {
-		get(post("/admin/listings/"+id+"/act", url.Values{"act": {act}}, 303))
+		must(get(post("/admin/listings/"+id+"/act", url.Values{"act": {act}, "reason": {"asked by phone"}}, 303)), "asked by phone")
 	}
 	post("/admin/listings/"+id+"/act", url.Values{"act": {"extend"}, "days": {"10"}}, 303)
 	post("/admin/listings/"+id+"/act", url.Values{"act": {"extend"}, "days": {"x"}}, 422)
@@ -230,7 +231,26 @@ func smoke(t *testing.T, locale string) {
 	look("w-categories", "/admin/categories")
 	post("/admin/review/"+ids[0]+"/send-back", url.Values{"note": {""}}, 422)
 	get(post("/admin/review/"+ids[0]+"/send-back", url.Values{"note": {"more please"}}, 303))
-	get(post("/admin/review/"+ids[1]+"/approve", url.Values{}, 303))
+	// What is approved is what the form showed; else the page comes back with what there is now.
+	shown := func() string {
+		t.Helper()
+		return regexp.MustCompile(`name="version" value="(\d+)"`).FindStringSubmatch(get("/admin/review/" + ids[1]))[1]
+	}
+	old := shown()
+	c.Title = "Sea captain, new"
+	err = w.DB.Write(pctx, func(ctx context.Context, tx bun.IDB) error {
+		_, err := store.Edit(ctx, tx, uuid.MustParse(ids[1]), c)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, _ = do("POST", "/admin/review/"+ids[1]+"/approve", url.Values{"version": {old}}, 409)
+	must(out, "Sea captain, new")
+	must(out, a.shell.T(locale, "work.review.changed"))
+	must(out, `name="version" value="`+shown()+`"`)
+	post("/admin/review/"+ids[1]+"/approve", url.Values{}, 409)
+	get(post("/admin/review/"+ids[1]+"/approve", url.Values{"version": {shown()}}, 303))
 	get(post("/admin/review/"+ids[2]+"/reject", url.Values{"note": {"no"}}, 303))
 	get("/admin/listings/" + ids[2])
 	post("/admin/review/"+ids[0]+"/approve", url.Values{}, 303)
@@ -251,6 +271,20 @@ func smoke(t *testing.T, locale string) {
 	rev := regexp.MustCompile(`revision=([0-9a-f-]+)`).FindStringSubmatch(out)[1]
 	must(get("/admin/listings/"+ids[1]+"/preview?revision="+rev), "Kiel")
 	post("/admin/revisions/"+rev+"/refuse", url.Values{"listing": {ids[1]}, "note": {""}}, 422)
+	c.Title, c.Logo = "Sea captain, chief", b.ID.String()+"/logos/"+uuid.NewString()+".png"
+	err = w.DB.Write(pctx, func(ctx context.Context, tx bun.IDB) error { // takes the place of the one that is shown
+		_, err := store.Edit(ctx, tx, uuid.MustParse(ids[1]), c)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, _ = do("POST", "/admin/revisions/"+rev+"/approve", url.Values{"listing": {ids[1]}}, 409)
+	must(out, "Sea captain, chief")
+	must(out, a.shell.T(locale, "work.review.changed"))
+	must(out, `src="`+site.FileURL(c.Logo)+`"`)
+	rev = regexp.MustCompile(`revision=([0-9a-f-]+)`).FindStringSubmatch(out)[1]
+	must(get("/admin/listings/"+ids[1]+"/preview?revision="+rev), site.FileURL(c.Logo))
 	get(post("/admin/revisions/"+rev+"/approve", url.Values{"listing": {ids[1]}}, 303))
 	get("/admin/listings/" + ids[1])
 	// Reports.

@@ -153,7 +153,7 @@ func (a *API) answer(o operation) route.Handler {
 			return fault.New(fault.Internal, "no board")
 		}
 		if a.Limits != nil {
-			err := a.Limits.Allow(c.Request.Context(), accounts.LimitKey(t.ID, "api", c.ClientIP()), accounts.Limit{N: perMinute, Period: time.Minute})
+			err := a.Limits.Allow(c.Request.Context(), accounts.LimitKey(t.ID, "api", accounts.Client{Address: c.ClientIP()}.Network()), accounts.Limit{N: perMinute, Period: time.Minute})
 			if err != nil {
 				a.fail(c, err)
 				return nil

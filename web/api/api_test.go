@@ -234,7 +234,7 @@ func TestOverAndHidden(t *testing.T) {
 		want int
 	}{
 		"paused": {func(ctx context.Context, tx bun.IDB, id uuid.UUID) error {
-			_, err := b.store.Pause(ctx, tx, id)
+			_, err := b.store.Pause(ctx, tx, id, "")
 			return err
 		}, http.StatusNotFound},
 		"filled": {func(ctx context.Context, tx bun.IDB, id uuid.UUID) error {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -76,6 +77,7 @@ func (e *Employer) listingPage(c *gin.Context, typedIn map[string]string, cause 
 	var cats []listings.Category
 	var orders []billing.Line
 	var pending *listings.Revision
+	var hold *listings.Move
 	paid := false
 	err := e.read(c, func(ctx context.Context, tx bun.IDB) (err error) {
 		if l, err = e.own(ctx, c, tx); err != nil {
@@ -85,6 +87,9 @@ func (e *Employer) listingPage(c *gin.Context, typedIn map[string]string, cause 
 			return err
 		}
 		if pending, err = e.Listings.PendingRevision(ctx, tx, l.ID); err != nil {
+			return err
+		}
+		if hold, err = e.Listings.Hold(ctx, tx, l.ID); err != nil {
 			return err
 		}
 		if paid, err = e.Listings.Paid(ctx, tx, l.ID); err != nil {
@@ -106,7 +111,12 @@ func (e *Employer) listingPage(c *gin.Context, typedIn map[string]string, cause 
 		}
 		v = valuesOf(content, t.Locale)
 	}
-	data := map[string]any{"L": l, "V": v, "Acts": acts[l.State], "Orders": orders, "Pending": pending, "Errors": e.shell.Explain(e.locale(c), cause),
+	may := acts[l.State]
+	if hold != nil {
+		// The board's own pause: only the board lifts it.
+		may = slices.DeleteFunc(slices.Clone(may), func(act string) bool { return act == "resume" || act == "relist" })
+	}
+	data := map[string]any{"L": l, "V": v, "Acts": may, "Hold": hold, "Ask": t.ContactEmail, "Orders": orders, "Pending": pending, "Errors": e.shell.Explain(e.locale(c), cause),
 		"Categories": categoryOptions(cats), "Types": e.options(c, "type.", listings.EmploymentTypes()), "Workplaces": e.options(c, "workplace.", listings.Workplaces()),
 		"Seniorities": append([]console.Option{{Value: "", Label: "–"}}, e.options(c, "seniority.", listings.Seniorities())...),
 		"Periods":     e.options(c, "period.", listings.Periods()), "Methods": e.options(c, "apply_method.", listings.ApplyMethods()), "Currencies": console.CurrencyOptions(),
@@ -160,13 +170,13 @@ func (e *Employer) saveListing(c *gin.Context) error {
 	if perr != nil {
 		err = perr
 	}
-	var done, logo string
+	var done string
 	if err == nil {
 		// Whose listing it is comes before anything is stored.
 		err = e.read(c, func(ctx context.Context, tx bun.IDB) error { _, err := e.own(ctx, c, tx); return err })
 	}
 	if err == nil {
-		logo, err = e.storeLogo(c)
+		content.Logo, err = e.storeLogo(c)
 	}
 	if err == nil {
 		err = e.write(c, func(ctx context.Context, tx bun.IDB) error {
@@ -186,9 +196,6 @@ func (e *Employer) saveListing(c *gin.Context) error {
 			if err != nil {
 				return err
 			}
-			if err := e.setLogo(ctx, tx, edited.Listing, logo); err != nil {
-				return err
-			}
 			done = "desk.saved"
 			if edited.Pending {
 				done = "desk.waiting"
@@ -202,6 +209,9 @@ func (e *Employer) saveListing(c *gin.Context) error {
 	}
 	if fault.Is(err, fault.Invalid) {
 		return e.listingPage(c, v, err)
+	}
+	if fault.Is(err, fault.Conflict) { // removed meanwhile
+		return route.SeeOther(c, "/employers/listings/"+c.Param("id")+"?ok=desk.stale")
 	}
 	if err != nil {
 		return err
@@ -219,7 +229,7 @@ func (e *Employer) move(c *gin.Context) error {
 		}
 		switch act {
 		case "pause":
-			_, err = e.Listings.Pause(ctx, tx, l.ID)
+			_, err = e.Listings.Pause(ctx, tx, l.ID, "")
 		case "resume":
 			_, err = e.Listings.Resume(ctx, tx, l.ID)
 		case "fill":
@@ -350,6 +360,9 @@ func (e *Employer) setStatus(c *gin.Context) error {
 	err = e.write(c, func(ctx context.Context, tx bun.IDB) error {
 		return e.Candidates.SetStatus(ctx, tx, session(c).Person.ID, id, c.PostForm("status"))
 	})
+	if fault.Is(err, fault.Conflict) {
+		return route.SeeOther(c, "/employers/applications/"+id.String())
+	}
 	if err != nil {
 		return err
 	}
@@ -366,6 +379,9 @@ func (e *Employer) reply(c *gin.Context) error {
 	})
 	if fault.Is(err, fault.Invalid) {
 		return e.applicationPage(c, c.PostForm("body"), err)
+	}
+	if fault.Is(err, fault.Conflict) { // withdrawn meanwhile: the page says so
+		return route.SeeOther(c, "/employers/applications/"+id.String())
 	}
 	if err != nil {
 		return err

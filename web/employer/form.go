@@ -1,7 +1,6 @@
 package employer
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -9,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/gin-gonic/gin"
-	"github.com/uptrace/bun"
 
 	"shingle/internal/fault"
 	"shingle/internal/money"
@@ -175,13 +173,4 @@ func (e *Employer) storeLogo(c *gin.Context) (string, error) {
 		err = fault.Invalids(fault.Fields{"company_logo": text})
 	}
 	return key, err
-}
-
-// setLogo gives the listing's company the stored picture. A guest's listing
-// stands on a company of its own, so nobody changes another's.
-func (e *Employer) setLogo(ctx context.Context, tx bun.IDB, l *listings.Listing, key string) error {
-	if key == "" {
-		return nil
-	}
-	return e.Listings.SetLogo(ctx, tx, l.CompanyID, key)
 }

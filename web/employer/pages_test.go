@@ -33,7 +33,7 @@ func TestPagesOfTheDeskDraw(t *testing.T) {
 	listing := func(s listings.State, more map[string]any) map[string]any {
 		of := *l
 		of.State, of.ReviewNote = s, "Say where the work is."
-		m := map[string]any{"L": &of, "V": valuesOf(listings.ContentOf(&of), "de"), "Acts": acts[s], "Orders": []billing.Line(nil), "Pending": (*listings.Revision)(nil),
+		m := map[string]any{"Hold": (*listings.Move)(nil), "Ask": "", "L": &of, "V": valuesOf(listings.ContentOf(&of), "de"), "Acts": acts[s], "Orders": []billing.Line(nil), "Pending": (*listings.Revision)(nil),
 			"Errors": map[string]string(nil), "URL": "https://board.example/jobs/1", "Public": s.Public(), "Editable": s != listings.Filled && s != listings.Removed, "Moderated": true}
 		for _, name := range []string{"Categories", "Types", "Workplaces", "Seniorities", "Periods", "Methods", "Currencies", "Countries"} {
 			m[name] = options
@@ -65,6 +65,9 @@ func TestPagesOfTheDeskDraw(t *testing.T) {
 		{"listing", listing(listings.Live, map[string]any{"Orders": []billing.Line{order}, "Pending": &listings.Revision{}, "Errors": map[string]string{"title": "Bad title"}}),
 			[]string{"Bad title", `value="fill"`, "https://board.example/jobs/1", "https://invoice.example/1"}},
 	}
+	hold := &listings.Move{To: listings.Paused, Reason: "Looks like a scam."}
+	pages = append(pages, page{"listing", listing(listings.Paused, map[string]any{"Hold": hold, "Ask": "desk@board.example", "Acts": []string{"fill"}}),
+		[]string{"Looks like a scam.", "mailto:desk@board.example"}})
 	for _, s := range listings.States() {
 		want := []string{}
 		for _, act := range acts[s] {

@@ -121,11 +121,10 @@ func (e *Employer) post(c *gin.Context) error {
 		err = perr
 	}
 	if err == nil {
-		err = e.Limits.Allow(c.Request.Context(), accounts.LimitKey(t.ID, "post", c.ClientIP()), postLimit)
+		err = e.Limits.Allow(c.Request.Context(), accounts.LimitKey(t.ID, "post", client(c).Network()), postLimit)
 	}
-	var logo string
 	if err == nil {
-		logo, err = e.storeLogo(c)
+		content.Logo, err = e.storeLogo(c)
 	}
 	var id uuid.UUID
 	if err == nil {
@@ -139,7 +138,7 @@ func (e *Employer) post(c *gin.Context) error {
 				return err
 			}
 			id = l.ID
-			return e.setLogo(ctx, tx, l, logo)
+			return nil
 		})
 	}
 	if err != nil {
@@ -187,17 +186,13 @@ func (e *Employer) editDraft(c *gin.Context) error {
 	if perr != nil {
 		err = perr
 	}
-	var logo string
 	if err == nil {
-		logo, err = e.storeLogo(c)
+		content.Logo, err = e.storeLogo(c)
 	}
 	if err == nil {
 		err = e.write(c, func(ctx context.Context, tx bun.IDB) error {
-			edited, err := e.Listings.Edit(ctx, tx, l.ID, content)
-			if err != nil {
-				return err
-			}
-			return e.setLogo(ctx, tx, edited.Listing, logo)
+			_, err := e.Listings.Edit(ctx, tx, l.ID, content)
+			return err
 		})
 	}
 	if err != nil {
@@ -222,7 +217,7 @@ func (e *Employer) preview(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	p := e.Site.ListingView(v, l)
+	p := e.Site.ListingView(v, l.AsOut())
 	p.State, p.Robots, p.JSONLD, p.Canonical = themes.Live, "noindex", nil, ""
 	p.Preview = &themes.PreviewBar{BackURL: "/post/" + token, NextURL: "/post/" + token + "/products"}
 	p.ReportURL = ""
@@ -451,6 +446,13 @@ func (e *Employer) landing(c *gin.Context) error {
 		return err
 	}
 	p := themes.Employers{Layout: e.Site.Layout(v, v.Say("employers.title", v.T.Name)), Title: v.Say("employers.title", v.T.Name), Text: v.Say("employers.text")}
+	title, text := e.Site.EmployerWords(v)
+	if title != "" {
+		p.Title = title
+	}
+	if text != "" {
+		p.Text = text
+	}
 	var front *listings.Front
 	err = e.read(c, func(ctx context.Context, tx bun.IDB) (err error) {
 		if p.Products, _, err = e.onSale(ctx, tx, v, uuid.Nil); err != nil {

@@ -300,9 +300,13 @@ func (p *Platform) signUpForm(c *gin.Context) error {
 	return p.signUpPage(c, d, "", "", nil)
 }
 
-func (p *Platform) signUp(c *gin.Context) error {
-	d := signUpData{Name: strings.TrimSpace(c.PostForm("name")), Slug: strings.ToLower(strings.TrimSpace(c.PostForm("slug"))),
+func signUpTyped(c *gin.Context) signUpData {
+	return signUpData{Name: strings.TrimSpace(c.PostForm("name")), Slug: strings.ToLower(strings.TrimSpace(c.PostForm("slug"))),
 		Locale: c.PostForm("locale"), Currency: c.PostForm("currency"), TimeZone: c.PostForm("time_zone")}
+}
+
+func (p *Platform) signUp(c *gin.Context) error {
+	d := signUpTyped(c)
 	email, person := strings.TrimSpace(c.PostForm("email")), c.PostForm("person")
 	err := p.Launcher.Check(c.Request.Context(), d.board(email), "email", email)
 	var ticket string
@@ -331,17 +335,30 @@ func (p *Platform) tokenPage(c *gin.Context, kind, action, title, text, button s
 		"Button": p.t(c, button, seen.BoardName), "AskName": kind == "invite"})
 }
 
+// confirm makes the board of a confirmed address. What is refused by then (its
+// slug was taken meanwhile) comes back as the form, which the same proof opens.
 func (p *Platform) confirm(c *gin.Context) error {
 	var made *tenant.Tenant
+	var asked *signUpData
+	email := ""
 	in, err := p.Operators.ConfirmSignUp(c.Request.Context(), proof(c), client(c), func(ctx context.Context, tx bun.IDB, o *accounts.Operator, data json.RawMessage) error {
 		var d signUpData
 		if err := json.Unmarshal(data, &d); err != nil {
 			return err
 		}
+		if c.PostForm("again") != "" {
+			d = signUpTyped(c)
+		}
+		asked, email = &d, o.Email
 		t, err := p.Launcher.Make(ctx, tx, d.board(o.Email), o)
 		made = t
 		return err
 	})
+	if err != nil && asked != nil && len(fault.FieldsOf(err)) > 0 {
+		c.Header("Referrer-Policy", "no-referrer")
+		return p.form(c, "sign_up_again", p.t(c, "sign_up.again"), map[string]any{"D": *asked, "Email": email, "Proof": proof(c), "Action": accounts.PathSignUp,
+			"Locales": console.LocaleOptions(), "Currencies": console.CurrencyOptions(), "Zones": console.ZoneOptions(), "Domain": p.Links.BoardDomain}, err)
+	}
 	if err != nil {
 		return p.badProof(c, accounts.PathSignUp, err)
 	}

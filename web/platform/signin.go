@@ -139,7 +139,11 @@ func (p *Platform) accountPage(c *gin.Context, err error) error {
 	if rerr != nil {
 		return rerr
 	}
-	return p.form(c, "account", p.t(c, "account.title"), map[string]any{"S": s, "Sessions": sessions, "Saved": c.Query("saved") != ""}, err)
+	name, locale := s.Operator.Name, s.Operator.Locale
+	if err != nil {
+		name, locale = c.PostForm("name"), c.PostForm("locale")
+	}
+	return p.form(c, "account", p.t(c, "account.title"), map[string]any{"S": s, "Name": name, "Language": locale, "Sessions": sessions, "Saved": c.Query("saved") != ""}, err)
 }
 
 func (p *Platform) saveAccount(c *gin.Context) error {

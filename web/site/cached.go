@@ -29,6 +29,13 @@ func (s *Site) cached(h route.Handler) route.Handler {
 			return h(c)
 		}
 		key := themes.Key{Tenant: t.ID, Generation: t.Generation, Path: c.Request.URL.Path, Query: query, Locale: t.Locale}
+		if t.Unconfirmed {
+			if e, known := s.Cache.Last(key); known {
+				s.Cache.Serve(c.Writer, c.Request, e)
+				return nil
+			}
+			return h(c)
+		}
 		if e, hit := s.Cache.Get(key); hit {
 			s.Cache.Serve(c.Writer, c.Request, e)
 			return nil

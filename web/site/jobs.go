@@ -47,13 +47,20 @@ func (s *Site) homeIn(c *gin.Context, v *view) error {
 		Total: v.Say("jobs.total", front.Total), Featured: v.Cards(front.Featured), Latest: v.Cards(front.Latest), AllURL: "/jobs",
 		Alert: s.alertForm(v, search.Query{}), Employers: &themes.Link{Text: v.Say("home.employers"), URL: "/post"}}
 	if p.Title == "" {
-		p.Title = v.T.Tagline
+		p.Title = p.Board.Tagline
 	}
 	if p.Title == "" {
 		p.Title = v.Say("home.title", v.T.Name)
 	}
 	p.Layout.Title, p.Canonical = p.Title, s.canonical(v, "/")
-	p.Description = words.HeroText
+	if p.Description = words.HeroText; p.Description == "" {
+		p.Description = p.Board.Tagline
+	}
+	for part := range strings.SplitSeq(strings.ReplaceAll(words.About, "\r\n", "\n"), "\n\n") {
+		if part = strings.TrimSpace(part); part != "" {
+			p.About = append(p.About, part)
+		}
+	}
 	p.SearchURL = ""
 	// A section shows what the list of the latest above it does not.
 	tops := map[string][]themes.Card{}

@@ -31,7 +31,7 @@ var (
 // limit refuses a network that does one thing too often on this board.
 func (s *Site) limit(c *gin.Context, purpose string, l accounts.Limit) error {
 	t := tenant.From(c.Request.Context())
-	return s.Limits.Allow(c.Request.Context(), accounts.LimitKey(t.ID, purpose, c.ClientIP()), l)
+	return s.Limits.Allow(c.Request.Context(), accounts.LimitKey(t.ID, purpose, accounts.Client{Address: c.ClientIP()}.Network()), l)
 }
 
 // form is what was typed, with what must change about it, in the page's words.

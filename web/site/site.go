@@ -170,9 +170,13 @@ func (s *Site) categories(ctx context.Context, tx bun.IDB) ([]listings.Category,
 // layout is what surrounds every page of the board.
 func (s *Site) layout(v *view, title string) themes.Layout {
 	t := v.T
+	tagline := v.look.Words.Tagline
+	if tagline == "" {
+		tagline = t.Tagline
+	}
 	l := themes.Layout{
 		Locale: console.Locale(t.Locale), Dir: "ltr", Title: title,
-		Board:     themes.Board{Name: t.Name, Tagline: t.Tagline, HomeURL: "/", LogoURL: v.logoURL(), IconURL: v.iconURL()},
+		Board:     themes.Board{Name: t.Name, Tagline: tagline, HomeURL: "/", LogoURL: v.logoURL(), IconURL: v.iconURL()},
 		SearchURL: "/jobs", PostURL: "/post", FeedURL: "/feed.rss",
 		ThemeCSS: v.look.CSSURL, CustomCSS: v.look.CustomURL, Still: v.still,
 		Nav: []themes.Link{{Text: v.Say("nav.jobs"), URL: "/jobs"}, {Text: v.Say("nav.companies"), URL: "/companies"}, {Text: v.Say("nav.employers"), URL: "/employers"}},
@@ -203,6 +207,11 @@ func Guard(_ *gin.Context, p authz.Permission) error {
 		return fault.New(fault.Forbidden, "not for visitors")
 	}
 	return nil
+}
+
+// EmployerWords are what the owner says to employers; "" where nothing.
+func (s *Site) EmployerWords(v *View) (title, text string) {
+	return v.look.Words.EmployersTitle, v.look.Words.EmployersText
 }
 
 // View is one request's board, look and words, for the audiences that share

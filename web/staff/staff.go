@@ -261,6 +261,9 @@ func (s *Staff) act(c *gin.Context, name, done string, detail map[string]any, fn
 		if fields := s.shell.Explain(s.locale(c), err); len(fields) > 0 {
 			return s.showBoard(c, http.StatusUnprocessableEntity, fields, c.Request.PostForm)
 		}
+		if fault.Is(err, fault.Conflict) { // a colleague was quicker
+			return s.showBoard(c, http.StatusConflict, map[string]string{"form": s.t(c, "staff.stale")}, nil)
+		}
 		return err
 	}
 	s.forget(c.Request.Context(), id)
