@@ -622,7 +622,7 @@ func (s *wireSession) Data(r io.Reader) error {
 	if _, err := io.Copy(io.Discard, m.Body); err != nil {
 		return err
 	}
-	got := wired{s.to, m.Header.Get("X-Shingle-Kind"), m.Header.Get("Message-Id"), string(text)}
+	got := wired{s.to, m.Header.Get("X-Mail-Kind"), m.Header.Get("Message-Id"), strings.ReplaceAll(string(text), "\r\n", "\n")}
 	s.wire.mu.Lock()
 	s.wire.mails = append(s.wire.mails, got)
 	s.wire.mu.Unlock()
