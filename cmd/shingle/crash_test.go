@@ -223,8 +223,12 @@ func TestTheReceiptOpensTheDesk(t *testing.T) {
 	w.pay(t, s)
 	w.liveOnce(t, s)
 	receipt := w.wire.receipt(s.email)
-	_, link, _ := strings.Cut(receipt, "Open your desk:")
-	u, err := url.Parse(strings.Fields(link)[0])
+	_, link, found := strings.Cut(receipt, "Open your desk:\n")
+	if !found {
+		t.Fatalf("the receipt has no link to the desk:\n%s", receipt)
+	}
+	link, _, _ = strings.Cut(link, "\n")
+	u, err := url.Parse(strings.TrimSpace(link))
 	if err != nil || u.Hostname() != "desk.localhost" || !strings.Contains(receipt, "Invoice") {
 		t.Fatalf("the receipt says:\n%s", receipt)
 	}

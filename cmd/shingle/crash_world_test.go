@@ -161,7 +161,8 @@ type process struct {
 	name string
 	cmd  *exec.Cmd
 	ops  string
-	said bytes.Buffer
+	said bytes.Buffer  // read it when the process has ended
+	gone chan struct{} // closed then
 }
 
 func (p *process) start(t testing.TB) {
@@ -177,11 +178,19 @@ func (p *process) start(t testing.TB) {
 	if err := p.cmd.Start(); err != nil {
 		t.Fatalf("starting %s: %v", p.name, err)
 	}
+	cmd, gone := p.cmd, make(chan struct{})
+	p.gone = gone
+	go func() { defer close(gone); _ = cmd.Wait() }()
 }
 
 func (p *process) ready(t testing.TB) {
 	t.Helper()
 	testkit.Eventually(t, atMost, func() error {
+		select {
+		case <-p.gone:
+			t.Fatalf("%s ended by itself:\n%s", p.name, p.said.String())
+		default:
+		}
 		res, err := http.Get("http://" + p.ops + "/readyz")
 		if err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
@@ -203,7 +212,7 @@ func (p *process) kill(t testing.TB) {
 	if err := p.cmd.Process.Kill(); err != nil {
 		t.Errorf("killing %s: %v", p.name, err)
 	}
-	_ = p.cmd.Wait()
+	<-p.gone
 	p.cmd = nil
 	if said := p.said.String(); strings.Contains(said, "DATA RACE") || strings.Contains(said, "panic") {
 		t.Errorf("%s said:\n%s", p.name, said)
@@ -622,7 +631,7 @@ func (s *wireSession) Data(r io.Reader) error {
 	if _, err := io.Copy(io.Discard, m.Body); err != nil {
 		return err
 	}
-	got := wired{s.to, m.Header.Get("X-Shingle-Kind"), m.Header.Get("Message-Id"), string(text)}
+	got := wired{s.to, m.Header.Get("X-Mail-Kind"), m.Header.Get("Message-Id"), strings.ReplaceAll(string(text), "\r\n", "\n")}
 	s.wire.mu.Lock()
 	s.wire.mails = append(s.wire.mails, got)
 	s.wire.mu.Unlock()
