@@ -129,7 +129,7 @@ func (s *Service) eraseCV(ctx context.Context, key string) error {
 func (s *Service) openCV(ctx context.Context, key string) (io.ReadCloser, error) {
 	r, err := s.Files.NewReader(ctx, key, nil)
 	if gcerrors.Code(err) == gcerrors.NotFound {
-		return nil, fault.Wrap(err, fault.Gone, "the CV has been erased")
+		return nil, fault.Wrap(err, fault.Gone, "cv.erased")
 	}
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Unavailable, "the CV cannot be read now")
@@ -166,7 +166,7 @@ func (s *Service) checkCVToken(board tenant.ID, listing, application uuid.UUID, 
 		return fault.New(fault.NotFound, "no such CV")
 	}
 	if s.Now().After(time.Unix(int64(binary.BigEndian.Uint64(raw[:8])), 0)) { // #nosec G115 -- signed above
-		return fault.New(fault.Gone, "this link has expired; the CV is in your desk")
+		return fault.New(fault.Gone, "cv.expired")
 	}
 	return nil
 }

@@ -141,7 +141,7 @@ func (s *Service) CV(ctx context.Context, person, id uuid.UUID, token string) (*
 		return nil, nil, err
 	}
 	if a.CVKey == "" {
-		return nil, nil, fault.New(fault.Gone, "the CV has been erased")
+		return nil, nil, fault.New(fault.Gone, "cv.erased")
 	}
 	r, err := s.openCV(ctx, a.CVKey)
 	return a, r, err

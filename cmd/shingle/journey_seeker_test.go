@@ -144,6 +144,7 @@ func employerOpensCV(t *testing.T, w *devWorldT, mailed, email string) (again fu
 		t.Errorf("a link that is too old answers %d, want 410", status)
 	}
 	visit(t, ctx, u.Scheme+"://"+u.Host+stale, http.StatusGone)
+	says(t, ctx, "This link to a CV has expired.")
 	w.page(t, ctx, "employer-cv-expired")
 	if status, _ := fetch(t, ctx, u.Path+"?token="+strings.Repeat("A", 38)); status != http.StatusNotFound {
 		t.Errorf("a link that nobody made answers %d, want 404", status)

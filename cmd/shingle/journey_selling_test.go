@@ -269,6 +269,6 @@ func moderate(t *testing.T, w *devWorldT, boss, guest context.Context, slug stri
 	desk := w.browser(t)
 	atDesk(t, desk, w, slug, p.email, "sign in")
 	press(t, desk, mark(t, desk, `a.row-link`, p.title), 200)
-	says(t, desk, "The board has refused this listing", "We list no ghosts.", "Refunded")
+	says(t, desk, "The board has refused this listing", "We list no ghosts.", "What was paid goes back.", "Refunded")
 	w.page(t, desk, "employer-refused")
 }

@@ -120,7 +120,7 @@ func (e *Employer) listingPage(c *gin.Context, typedIn map[string]string, cause 
 		"Categories": categoryOptions(cats), "Types": e.options(c, "type.", listings.EmploymentTypes()), "Workplaces": e.options(c, "workplace.", listings.Workplaces()),
 		"Seniorities": append([]console.Option{{Value: "", Label: "–"}}, e.options(c, "seniority.", listings.Seniorities())...),
 		"Periods":     e.options(c, "period.", listings.Periods()), "Methods": e.options(c, "apply_method.", listings.ApplyMethods()), "Currencies": console.CurrencyOptions(),
-		"Countries": countryOptions(t.Locale), "URL": e.Links.Board(t, l.Path()), "Public": l.State.Public(), "Editable": l.State != listings.Removed && l.State != listings.Filled,
+		"Countries": countryOptions(t.Locale), "URL": e.Links.Board(t, l.Path()), "Public": l.State.Public(), "Editable": l.State != listings.Removed && l.State != listings.Filled && l.State != listings.Rejected,
 		"Moderated": t.Moderated}
 	if (l.State == listings.Draft || l.State == listings.AwaitingPayment) && !paid {
 		data["Pay"] = "/post/" + e.draftToken(t.ID, l.ID) + "/products"

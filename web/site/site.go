@@ -148,7 +148,7 @@ func (s *Site) ErrorPage(c *gin.Context, status int, err error) {
 	if status < 500 {
 		// Only what the catalogue knows is said: other texts are for the log.
 		text = s.words.Text(v.locale(), fault.TextOf(err))
-		if text == fault.TextOf(err) || status == http.StatusNotFound || status == http.StatusGone {
+		if text == fault.TextOf(err) || status == http.StatusNotFound {
 			text = ""
 		}
 	}
