@@ -159,3 +159,26 @@ func FuzzParseShadcn(f *testing.F) {
 		}
 	})
 }
+
+func TestAccentReadsOnALightGround(t *testing.T) {
+	t.Parallel()
+	white, _ := ParseColor("#fff")
+	for _, hex := range []string{"#7cc7e8", "#1f4fd8", "#f0b45a", "#ffffff"} {
+		p, err := ParseColor(hex)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dark, _ := ParseColor("#04202e")
+		accent, on := Tokens{Light: Palette{"primary": p, "primary-foreground": dark}}.Accent()
+		a, err := ParseColor(accent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := a.Contrast(white); r < 4.5 {
+			t.Errorf("%s becomes %s, %.2f on white, want 4.5", hex, accent, r)
+		}
+		if hex == "#1f4fd8" && (accent != hex || on != "#04202e") {
+			t.Errorf("%s reads as it is: got %s with %s", hex, accent, on)
+		}
+	}
+}

@@ -251,7 +251,7 @@ func TestJourneyAdminLook(t *testing.T) {
 	sheet := packOf(t, ctx)
 	visit(t, ctx, look, 200)
 	w.page(t, ctx, "admin-look")
-	fill(t, ctx, "light.primary", "#7a1f5c", "hero_title", "Jobs where the tide comes in")
+	fill(t, ctx, "light.primary", "#f2a7d8", "hero_title", "Jobs where the tide comes in")
 	other, err := chromedp.Run(ctx, chromedp.Evaluate[string](`(() => { const s = document.querySelector("[name=preset]"), pack = v => v.split("/")[0]; return [...s.options].find(o => pack(o.value) !== pack(s.value)).value })()`))
 	if err != nil {
 		t.Fatal(err)
