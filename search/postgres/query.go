@@ -125,53 +125,70 @@ func countsKey(t *tenant.Tenant, q search.Query) string {
 	return t.ID.String() + "|" + strconv.FormatInt(t.Generation, 36) + "|" + t.Locale + "|" + since + "|" + q.Values().Encode() + "|" + strconv.FormatInt(q.SalaryMin, 10)
 }
 
-func (e *Engine) search(ctx context.Context, t *tenant.Tenant, q search.Query, cacheKey string) (*search.Result, error) {
-	res := &search.Result{Page: q.Page, Engine: e.Name()}
-	known, _ := e.facets.GetIfPresent(cacheKey)
-	var hits []search.Hit
-	err := e.db.Read(ctx, func(ctx context.Context, tx bun.IDB) error {
-		run := q
-		if known != nil && known.corrected {
-			run.Text, run.Location = known.text, known.location
-		}
-		a, err := e.ask(ctx, tx, t, run, known == nil)
-		if err != nil {
-			return err
-		}
-		if known == nil {
-			if known, err = count(run, a); err != nil {
-				return err
-			}
-			if known.total == 0 && q.Text+q.Location != "" {
-				repaired, changed, err := e.repair(ctx, tx, t, q)
-				if err != nil {
-					return err
-				}
-				if changed {
-					again, err := e.ask(ctx, tx, t, repaired, true)
-					if err != nil {
-						return err
-					}
-					c, err := count(repaired, again)
-					if err != nil {
-						return err
-					}
-					if c.total > 0 {
-						a, known = again, c
-						known.corrected, known.text, known.location = true, repaired.Text, repaired.Location
-					}
-				}
-			}
-		}
-		hits, err = a.hits()
+// SearchIn is Search in the caller's transaction, for a page that reads more
+// than its search. It does not wait for others who ask the same.
+func (e *Engine) SearchIn(ctx context.Context, tx bun.IDB, q search.Query) (*search.Result, error) {
+	begun := time.Now()
+	t := tenant.From(ctx)
+	if t == nil {
+		return nil, fault.New(fault.Internal, "no board in the context")
+	}
+	q = q.Bounded()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	r, err := e.searchIn(ctx, tx, t, q, countsKey(t, q))
+	if err == nil {
+		r.Took = time.Since(begun)
+	}
+	return r, err
+}
+
+func (e *Engine) search(ctx context.Context, t *tenant.Tenant, q search.Query, cacheKey string) (r *search.Result, err error) {
+	err = e.db.Read(ctx, func(ctx context.Context, tx bun.IDB) (err error) {
+		r, err = e.searchIn(ctx, tx, t, q, cacheKey)
 		return err
 	})
+	return r, err
+}
+
+func (e *Engine) searchIn(ctx context.Context, tx bun.IDB, t *tenant.Tenant, q search.Query, cacheKey string) (*search.Result, error) {
+	known, _ := e.facets.GetIfPresent(cacheKey)
+	run := q
+	if known != nil && known.corrected {
+		run.Text, run.Location = known.text, known.location
+	}
+	a, err := e.ask(ctx, tx, t, run, known == nil)
 	if err != nil {
 		return nil, err
 	}
-	e.facets.Set(cacheKey, known)
-	res.Total, res.Facets = known.total, known.facets
-	res.Pages = max(1, (known.total+q.PerPage-1)/q.PerPage)
+	if known == nil {
+		if known, err = count(run, a); err != nil {
+			return nil, err
+		}
+		if known.total == 0 && q.Text+q.Location != "" {
+			repaired, changed, err := e.repair(ctx, tx, t, q)
+			if err != nil {
+				return nil, err
+			}
+			if changed {
+				again, err := e.ask(ctx, tx, t, repaired, true)
+				if err != nil {
+					return nil, err
+				}
+				c, err := count(repaired, again)
+				if err != nil {
+					return nil, err
+				}
+				if c.total > 0 {
+					a, known = again, c
+					known.corrected, known.text, known.location = true, repaired.Text, repaired.Location
+				}
+			}
+		}
+		e.facets.Set(cacheKey, known)
+	}
+	res := &search.Result{Page: q.Page, Engine: e.Name(), Total: known.total, Facets: known.facets,
+		Pages: max(1, (known.total+q.PerPage-1)/q.PerPage)}
 	if known.corrected {
 		if known.text != search.Fold(q.Text) {
 			res.Corrected = known.text
@@ -180,8 +197,8 @@ func (e *Engine) search(ctx context.Context, t *tenant.Tenant, q search.Query, c
 			res.CorrectedLocation = known.location
 		}
 	}
-	res.Hits = hits
-	return res, nil
+	res.Hits, err = a.hits()
+	return res, err
 }
 
 func (e *Engine) ask(ctx context.Context, tx bun.IDB, t *tenant.Tenant, q search.Query, counts bool) (*answer, error) {
