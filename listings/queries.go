@@ -47,6 +47,17 @@ type Front struct {
 	Companies  []Company  // with most open listings first, with counts
 }
 
+// frontFeatured is how many featured listings stand apart on the home.
+const frontFeatured = 6
+
+// onFront picks the newest featured listings and the newest of all in one
+// statement: planning it costs more than running it.
+const onFront = ` AND l.id = ANY (
+	ARRAY(SELECT f.id FROM listings AS f WHERE f.tenant_id = ? AND f.state = 'live' AND (f.ends_at IS NULL OR f.ends_at > ?) AND f.featured
+		ORDER BY f.featured DESC, f.published_at DESC, f.id LIMIT ?)
+	|| ARRAY(SELECT f.id FROM listings AS f WHERE f.tenant_id = ? AND f.state = 'live' AND (f.ends_at IS NULL OR f.ends_at > ?)
+		ORDER BY f.published_at DESC, f.id LIMIT ?)) ORDER BY l.published_at DESC, l.id`
+
 // Front reads the home page: up to 6 featured listings, the n latest of the
 // rest, categories and companies with their counts.
 func (s *Store) Front(ctx context.Context, tx bun.IDB, n int) (*Front, error) {
@@ -56,13 +67,18 @@ func (s *Store) Front(ctx context.Context, tx bun.IDB, n int) (*Front, error) {
 	}
 	now := s.now()
 	f := new(Front)
-	if f.Featured, err = s.cards(ctx, tx, isOpen+`AND l.featured ORDER BY l.featured DESC, l.published_at DESC, l.id LIMIT 6`, now); err != nil {
+	cards, err := s.cards(ctx, tx, onFront, board, now, frontFeatured, board, now, n+frontFeatured)
+	if err != nil {
 		return nil, err
 	}
-	if f.Latest, err = s.cards(ctx, tx, isOpen+`ORDER BY l.published_at DESC, l.id LIMIT ?`, now, n+len(f.Featured)); err != nil {
-		return nil, err
+	for _, c := range cards {
+		switch {
+		case c.Featured && len(f.Featured) < frontFeatured:
+			f.Featured = append(f.Featured, c)
+		case len(f.Latest) < n:
+			f.Latest = append(f.Latest, c)
+		}
 	}
-	f.Latest = without(f.Latest, f.Featured, n)
 	if f.Categories, f.Total, err = s.categoryCounts(ctx, tx); err != nil {
 		return nil, err
 	}
@@ -95,22 +111,22 @@ func (s *Store) categoryCounts(ctx context.Context, tx bun.IDB) ([]Category, int
 	if err != nil {
 		return nil, 0, err
 	}
-	cats, err := s.Categories(ctx, tx)
-	if err != nil {
-		return nil, 0, err
+	var rows []struct {
+		Category `bun:",extend"`
+		Live     int `bun:"live"`
+		Total    int `bun:"total"`
 	}
-	var counts []struct {
-		CategoryID *uuid.UUID `bun:"category_id"`
-		N          int        `bun:"n"`
-	}
-	err = tx.NewRaw(`SELECT category_id, count(*) AS n FROM listings WHERE tenant_id = ? AND state = 'live' GROUP BY category_id`, board).Scan(ctx, &counts)
-	total := 0
-	for _, c := range counts {
-		total += c.N
-		for i := range cats {
-			if c.CategoryID != nil && cats[i].ID == *c.CategoryID {
-				cats[i].Live = c.N
-			}
+	// What has no category is a row of its own, for the total.
+	err = tx.NewRaw(`WITH n AS (SELECT category_id, count(*) AS live FROM listings WHERE tenant_id = ? AND state = 'live' GROUP BY category_id)
+		SELECT cat.id, cat.slug, cat.name, cat.position, coalesce(n.live, 0) AS live, coalesce(sum(n.live) OVER (), 0)::bigint AS total
+		FROM (SELECT id, slug, name, position FROM categories WHERE tenant_id = ?) AS cat FULL JOIN n ON n.category_id = cat.id
+		ORDER BY cat.position, cat.name`, board, board).Scan(ctx, &rows)
+	cats, total := make([]Category, 0, len(rows)), 0
+	for i := range rows {
+		total = rows[i].Total
+		if rows[i].ID != uuid.Nil {
+			rows[i].Category.Live = rows[i].Live
+			cats = append(cats, rows[i].Category)
 		}
 	}
 	return cats, total, err

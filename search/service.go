@@ -22,7 +22,8 @@ import (
 // the one that answers while the other is away.
 type Local interface {
 	Engine
-	// UpsertIn and DeleteIn write in the caller's transaction.
+	// SearchIn, UpsertIn and DeleteIn work in the caller's transaction.
+	SearchIn(ctx context.Context, tx bun.IDB, q Query) (*Result, error)
 	UpsertIn(ctx context.Context, tx bun.IDB, docs ...Document) error
 	DeleteIn(ctx context.Context, tx bun.IDB, refs ...Ref) error
 }
@@ -101,13 +102,8 @@ func isAway(err error) bool {
 // Search answers a page, from Postgres when the first engine is away. It opens
 // transactions: never call it inside one.
 func (s *Service) Search(ctx context.Context, q Query) (*Result, error) {
-	q = q.Bounded()
-	var r *Result
-	answered, err := s.first(ctx, "search", func(ctx context.Context, e Engine) (err error) {
-		r, err = e.Search(ctx, q)
-		return err
-	})
-	if !answered && err == nil {
+	r, err := s.ask(ctx, q)
+	if r == nil && err == nil {
 		r, err = s.local.Search(ctx, q)
 		if r != nil {
 			r.Fallback = s.remote != nil
@@ -117,10 +113,44 @@ func (s *Service) Search(ctx context.Context, q Query) (*Result, error) {
 		return nil, err
 	}
 	s.metrics.searched(r.Engine, r.Took)
-	if err := s.label(ctx, r); err != nil {
+	return r, s.label(ctx, r, func(fn tenant.Fn) error { return s.db.Read(ctx, fn) })
+}
+
+// Page is Search and what a page reads beside it, in one transaction: where
+// Postgres answers, a page takes a round trip for each thing that it reads and
+// no more. Nothing in fn may change the board. It opens the transaction.
+func (s *Service) Page(ctx context.Context, q Query, fn func(ctx context.Context, tx bun.IDB, r *Result) error) error {
+	far, err := s.ask(ctx, q)
+	if err != nil {
+		return err
+	}
+	return s.db.Read(ctx, func(ctx context.Context, tx bun.IDB) error {
+		r := far
+		if r == nil {
+			var err error
+			if r, err = s.local.SearchIn(ctx, tx, q); err != nil {
+				return err
+			}
+			r.Fallback = s.remote != nil
+		}
+		s.metrics.searched(r.Engine, r.Took)
+		if err := s.label(ctx, r, func(fn tenant.Fn) error { return fn(ctx, tx) }); err != nil {
+			return err
+		}
+		return fn(ctx, tx, r)
+	})
+}
+
+// ask asks the first engine. Nothing without an error means: ask Postgres.
+func (s *Service) ask(ctx context.Context, q Query) (r *Result, err error) {
+	answered, err := s.first(ctx, "search", func(ctx context.Context, e Engine) (err error) {
+		r, err = e.Search(ctx, q.Bounded())
+		return err
+	})
+	if !answered {
 		return nil, err
 	}
-	return r, nil
+	return r, err
 }
 
 // Suggest completes what is typed, from Postgres when the first engine is away.
@@ -170,8 +200,9 @@ func (s *Service) first(ctx context.Context, what string, ask func(context.Conte
 	return false, nil
 }
 
-// label gives companies and categories their names in a copy of the facets.
-func (s *Service) label(ctx context.Context, r *Result) error {
+// label gives companies and categories their names in a copy of the facets; it
+// reads them by read when they are not known.
+func (s *Service) label(ctx context.Context, r *Result, read func(tenant.Fn) error) error {
 	t := tenant.From(ctx)
 	var companies, categories []string
 	for _, v := range r.Facets[FacetCompany] {
@@ -192,7 +223,7 @@ func (s *Service) label(ctx context.Context, r *Result) error {
 			Key  string `bun:"key"`
 			Name string `bun:"name"`
 		}
-		err := s.db.Read(ctx, func(ctx context.Context, tx bun.IDB) error {
+		err := read(func(ctx context.Context, tx bun.IDB) error {
 			return tx.NewRaw(`SELECT 'company ' || slug AS key, name FROM companies WHERE tenant_id = ? AND slug IN (?)
 				UNION ALL SELECT 'category ' || slug, name FROM categories WHERE tenant_id = ? AND slug IN (?)`,
 				t.ID, bun.In(append(companies, "")), t.ID, bun.In(append(categories, ""))).Scan(ctx, &rows)

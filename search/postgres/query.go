@@ -2,8 +2,10 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,6 +47,7 @@ type asked struct {
 	Limit     int       `json:"limit"`
 	Offset    int       `json:"offset"`
 	Counts    bool      `json:"counts"`
+	Most      int       `json:"most"`
 }
 
 type like struct {
@@ -52,9 +55,29 @@ type like struct {
 	Key  int64  `json:"key"`
 }
 
+// answer is what shingle_search gives; the two texts are NULL when nothing was
+// counted.
 type answer struct {
-	IDs    []uuid.UUID         `json:"ids"`
-	Counts [][]json.RawMessage `json:"counts"`
+	IDs          string         `bun:"ids"`
+	Combinations sql.NullString `bun:"combinations"`
+	Companies    sql.NullString `bun:"companies"`
+}
+
+// hits are the ids of an answer.
+func (a *answer) hits() ([]search.Hit, error) {
+	list := strings.Trim(a.IDs, "{}")
+	if list == "" {
+		return []search.Hit{}, nil
+	}
+	hits := make([]search.Hit, 0, strings.Count(list, ",")+1)
+	for s := range strings.SplitSeq(list, ",") {
+		id, err := uuid.Parse(s)
+		if err != nil {
+			return nil, fmt.Errorf("search: %w", err)
+		}
+		hits = append(hits, search.Hit{ListingID: id})
+	}
+	return hits, nil
 }
 
 // counted is what a generation keeps of a search, whatever its page and order.
@@ -102,53 +125,70 @@ func countsKey(t *tenant.Tenant, q search.Query) string {
 	return t.ID.String() + "|" + strconv.FormatInt(t.Generation, 36) + "|" + t.Locale + "|" + since + "|" + q.Values().Encode() + "|" + strconv.FormatInt(q.SalaryMin, 10)
 }
 
-func (e *Engine) search(ctx context.Context, t *tenant.Tenant, q search.Query, cacheKey string) (*search.Result, error) {
-	res := &search.Result{Page: q.Page, Engine: e.Name()}
-	known, _ := e.facets.GetIfPresent(cacheKey)
-	var ids []uuid.UUID
-	err := e.db.Read(ctx, func(ctx context.Context, tx bun.IDB) error {
-		run := q
-		if known != nil && known.corrected {
-			run.Text, run.Location = known.text, known.location
-		}
-		a, err := e.ask(ctx, tx, t, run, known == nil)
-		if err != nil {
-			return err
-		}
-		if known == nil {
-			if known, err = count(run, a.Counts); err != nil {
-				return err
-			}
-			if known.total == 0 && q.Text+q.Location != "" {
-				repaired, changed, err := e.repair(ctx, tx, t, q)
-				if err != nil {
-					return err
-				}
-				if changed {
-					again, err := e.ask(ctx, tx, t, repaired, true)
-					if err != nil {
-						return err
-					}
-					c, err := count(repaired, again.Counts)
-					if err != nil {
-						return err
-					}
-					if c.total > 0 {
-						a, known = again, c
-						known.corrected, known.text, known.location = true, repaired.Text, repaired.Location
-					}
-				}
-			}
-		}
-		ids = a.IDs
-		return nil
+// SearchIn is Search in the caller's transaction, for a page that reads more
+// than its search. It does not wait for others who ask the same.
+func (e *Engine) SearchIn(ctx context.Context, tx bun.IDB, q search.Query) (*search.Result, error) {
+	begun := time.Now()
+	t := tenant.From(ctx)
+	if t == nil {
+		return nil, fault.New(fault.Internal, "no board in the context")
+	}
+	q = q.Bounded()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	r, err := e.searchIn(ctx, tx, t, q, countsKey(t, q))
+	if err == nil {
+		r.Took = time.Since(begun)
+	}
+	return r, err
+}
+
+func (e *Engine) search(ctx context.Context, t *tenant.Tenant, q search.Query, cacheKey string) (r *search.Result, err error) {
+	err = e.db.Read(ctx, func(ctx context.Context, tx bun.IDB) (err error) {
+		r, err = e.searchIn(ctx, tx, t, q, cacheKey)
+		return err
 	})
+	return r, err
+}
+
+func (e *Engine) searchIn(ctx context.Context, tx bun.IDB, t *tenant.Tenant, q search.Query, cacheKey string) (*search.Result, error) {
+	known, _ := e.facets.GetIfPresent(cacheKey)
+	run := q
+	if known != nil && known.corrected {
+		run.Text, run.Location = known.text, known.location
+	}
+	a, err := e.ask(ctx, tx, t, run, known == nil)
 	if err != nil {
 		return nil, err
 	}
-	e.facets.Set(cacheKey, known)
-	res.Total, res.Facets = known.total, known.facets
-	res.Pages = max(1, (known.total+q.PerPage-1)/q.PerPage)
+	if known == nil {
+		if known, err = count(run, a); err != nil {
+			return nil, err
+		}
+		if known.total == 0 && q.Text+q.Location != "" {
+			repaired, changed, err := e.repair(ctx, tx, t, q)
+			if err != nil {
+				return nil, err
+			}
+			if changed {
+				again, err := e.ask(ctx, tx, t, repaired, true)
+				if err != nil {
+					return nil, err
+				}
+				c, err := count(repaired, again)
+				if err != nil {
+					return nil, err
+				}
+				if c.total > 0 {
+					a, known = again, c
+					known.corrected, known.text, known.location = true, repaired.Text, repaired.Location
+				}
+			}
+		}
+		e.facets.Set(cacheKey, known)
+	}
+	res := &search.Result{Page: q.Page, Engine: e.Name(), Total: known.total, Facets: known.facets,
+		Pages: max(1, (known.total+q.PerPage-1)/q.PerPage)}
 	if known.corrected {
 		if known.text != search.Fold(q.Text) {
 			res.Corrected = known.text
@@ -157,11 +197,8 @@ func (e *Engine) search(ctx context.Context, t *tenant.Tenant, q search.Query, c
 			res.CorrectedLocation = known.location
 		}
 	}
-	res.Hits = make([]search.Hit, len(ids))
-	for i, id := range ids {
-		res.Hits[i].ListingID = id
-	}
-	return res, nil
+	res.Hits, err = a.hits()
+	return res, err
 }
 
 func (e *Engine) ask(ctx context.Context, tx bun.IDB, t *tenant.Tenant, q search.Query, counts bool) (*answer, error) {
@@ -169,12 +206,8 @@ func (e *Engine) ask(ctx context.Context, tx bun.IDB, t *tenant.Tenant, q search
 	if err != nil {
 		return nil, fmt.Errorf("search: %w", err)
 	}
-	var out string
-	if err := tx.NewRaw("SELECT shingle_search(?::jsonb)", string(data)).Scan(ctx, &out); err != nil {
-		return nil, fmt.Errorf("search: %w", err)
-	}
 	a := new(answer)
-	if err := json.Unmarshal([]byte(out), a); err != nil {
+	if err := tx.NewRaw("SELECT ids::text, combinations, companies FROM shingle_search(?::jsonb)", string(data)).Scan(ctx, a); err != nil {
 		return nil, fmt.Errorf("search: %w", err)
 	}
 	return a, nil
@@ -203,7 +236,7 @@ func (e *Engine) question(t *tenant.Tenant, q search.Query, counts bool) *asked 
 	a := &asked{Must: []int64{}, Some: [][]int64{}, Narrow: [][]int64{}, Rank: [][]int64{}, Like: []like{}, Salary: q.SalaryMin,
 		Type: list(q.Types), Workplace: list(q.Workplaces), Category: list(q.Categories), Company: list(q.Companies),
 		Seniority: list(q.Seniority), Country: list(q.Countries),
-		Sort: q.Sort, Limit: q.PerPage, Offset: (q.Page - 1) * q.PerPage, Counts: counts}
+		Sort: q.Sort, Limit: q.PerPage, Offset: (q.Page - 1) * q.PerPage, Counts: counts, Most: maxShown}
 	if !q.Since.IsZero() {
 		s := q.Since.UTC().Format(timeFormat)
 		a.Since = &s
@@ -251,62 +284,101 @@ func list(values []string) []string {
 // maxShown is how many values of a facet are shown, besides the chosen ones.
 const maxShown = 30
 
-// count reads the one pass over all facets: see shingle_search.
-func count(q search.Query, rows [][]json.RawMessage) (*counted, error) {
+// count reads what shingle_search_counts gives.
+func count(q search.Query, a *answer) (*counted, error) {
 	c := &counted{}
-	n := map[string]map[string]int{}
+	n := make(map[string]map[string]int, len(search.FacetNames))
 	for _, f := range search.FacetNames {
 		n[f] = map[string]int{}
 	}
-	cube := []string{search.FacetType, search.FacetWorkplace, search.FacetCategory, search.FacetSeniority}
-	for _, r := range rows {
-		var set, k int
-		if len(r) != 8 || json.Unmarshal(r[0], &set) != nil || json.Unmarshal(r[7], &k) != nil {
-			return nil, fault.New(fault.Internal, "search counts cannot be read")
+	small := [...]string{search.FacetType, search.FacetWorkplace, search.FacetCategory, search.FacetSeniority, search.FacetCountry}
+	var chosen [len(small)][]string
+	var of [len(small)]map[string]int
+	for i, f := range small {
+		chosen[i], of[i] = q.Chosen(f), n[f]
+	}
+	const country = len(small) - 1
+	for entry := range entries(a.Combinations.String) {
+		var values [len(small)]string
+		rest, more := entry, true
+		for i := range values {
+			if values[i], rest, more = strings.Cut(rest, valueEnd); !more {
+				return nil, fault.New(fault.Internal, "search counts cannot be read")
+			}
 		}
-		switch set {
-		case setCube:
-			var values [4]string
-			misses, missed := 0, 0
-			for i, f := range cube {
-				if err := json.Unmarshal(r[1+i], &values[i]); err != nil {
-					return nil, fmt.Errorf("search counts: %w", err)
+		k, err := strconv.Atoi(rest)
+		if err != nil {
+			return nil, fmt.Errorf("search counts: %w", err)
+		}
+		misses, missed := 0, 0
+		for i, v := range values {
+			if len(chosen[i]) == 0 {
+				continue
+			}
+			meets := slices.Contains(chosen[i], v)
+			if i == country {
+				meets = containsAny(chosen[i], v)
+			}
+			if !meets {
+				misses, missed = misses+1, i
+			}
+		}
+		if misses > 1 {
+			continue
+		}
+		if misses == 0 {
+			c.total += k
+		}
+		// A facet's counts ignore its own filter and no other.
+		for i, v := range values {
+			switch {
+			case misses == 1 && missed != i:
+			case i == country:
+				for code := range strings.SplitSeq(v, ",") {
+					of[i][code] += k
 				}
-				if chosen := q.Chosen(f); len(chosen) > 0 && !slices.Contains(chosen, values[i]) {
-					misses, missed = misses+1, i
-				}
-			}
-			if misses == 0 {
-				c.total += k
-			}
-			for i, f := range cube {
-				// A facet's counts ignore its own filter and no other.
-				if misses == 0 || misses == 1 && missed == i {
-					n[f][values[i]] += k
-				}
-			}
-		case setCompany:
-			var v string
-			if err := json.Unmarshal(r[5], &v); err != nil {
-				return nil, fmt.Errorf("search counts: %w", err)
-			}
-			n[search.FacetCompany][v] += k
-		case setCountries:
-			var vs []string
-			if err := json.Unmarshal(r[6], &vs); err != nil {
-				return nil, fmt.Errorf("search counts: %w", err)
-			}
-			for _, v := range vs {
-				n[search.FacetCountry][v] += k
+			default:
+				of[i][v] += k
 			}
 		}
 	}
+	for entry := range entries(a.Companies.String) {
+		slug, number, _ := strings.Cut(entry, valueEnd)
+		k, err := strconv.Atoi(number)
+		if err != nil {
+			return nil, fmt.Errorf("search counts: %w", err)
+		}
+		n[search.FacetCompany][slug] += k
+	}
 	c.facets = search.FacetLists(q, n, maxShown)
+	for _, list := range c.facets {
+		for i := range list {
+			// Kept for long: without the whole answer that it is a part of.
+			list[i].Value = strings.Clone(list[i].Value)
+		}
+	}
 	return c, nil
 }
 
-// The values of grouping(type, company, countries) for the three sets.
-const setCube, setCompany, setCountries = 3, 5, 6
+// What parts values and entries in counts.
+const valueEnd, entryEnd = "\x1f", "\x1e"
+
+func entries(s string) iter.Seq[string] {
+	if s == "" {
+		return func(func(string) bool) {}
+	}
+	return strings.SplitSeq(s, entryEnd)
+}
+
+// containsAny reports whether one of the codes in a list with commas is chosen.
+func containsAny(chosen []string, codes string) bool {
+	for code := range strings.SplitSeq(codes, ",") {
+		if slices.Contains(chosen, code) {
+			return true
+		}
+	}
+	return false
+}
 
 // repair replaces the words that no listing holds by words of the board that
 // are written alike.

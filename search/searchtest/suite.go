@@ -140,6 +140,7 @@ func Run(t *testing.T, s Setup) {
 		"typos are forgiven":                                  typos,
 		"filters narrow":                                      filters,
 		"facet counts ignore their own filter":                facets,
+		"counts are those of a naive count":                   exact,
 		"featured, then relevance, then recency":              order,
 		"pages, and past the last one":                        pages,
 		"names that live by their signs":                      signs,

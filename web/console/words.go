@@ -18,14 +18,16 @@ type Words struct {
 	bundle *i18n.Bundle
 	by     map[string]*i18n.Localizer
 	keys   map[string]map[string]bool
+	// plain are the messages without an argument or a plural, as they are shown.
+	plain map[string]map[string]string
 }
 
 // LoadWords reads words/<locale>.toml of each file system.
 func LoadWords(sources ...fs.FS) (*Words, error) {
-	w := &Words{bundle: i18n.NewBundle(language.English), by: map[string]*i18n.Localizer{}, keys: map[string]map[string]bool{}}
+	w := &Words{bundle: i18n.NewBundle(language.English), by: map[string]*i18n.Localizer{}, keys: map[string]map[string]bool{}, plain: map[string]map[string]string{}}
 	w.bundle.RegisterUnmarshalFunc("toml", toml.Unmarshal)
 	for _, locale := range Locales {
-		w.keys[locale] = map[string]bool{}
+		w.keys[locale], w.plain[locale] = map[string]bool{}, map[string]string{}
 		for _, src := range sources {
 			files, err := fs.Glob(src, path.Join("words", locale+"*.toml"))
 			if err != nil {
@@ -46,6 +48,9 @@ func LoadWords(sources ...fs.FS) (*Words, error) {
 						return nil, fmt.Errorf("words %s: %s stands twice", f, m.ID)
 					}
 					w.keys[locale][m.ID] = true
+					if m.One == "" && m.Other != "" && !strings.Contains(m.Other, "{{") {
+						w.plain[locale][m.ID] = m.Other
+					}
 				}
 			}
 		}
@@ -75,6 +80,9 @@ func (w *Words) Has(locale, key string) bool { return w.keys[locale][key] }
 
 // T is the message; a key that is missing shows itself, which tests refuse.
 func (w *Words) T(locale, key string, args ...any) string {
+	if text, ok := w.plain[Locale(locale)][key]; ok {
+		return text
+	}
 	cfg := &i18n.LocalizeConfig{MessageID: key}
 	data := map[string]any{}
 	for i, a := range args {

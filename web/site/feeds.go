@@ -71,7 +71,7 @@ func (s *Site) feed(c *gin.Context) (search.Query, []listings.Listing, error) {
 	q.Page, q.PerPage, q.Sort = 1, feedSize, search.SortRecent
 	var ids []uuid.UUID
 	if q.Text != "" || q.Location != "" || q.Filtered() {
-		res, err := s.find(c.Request.Context(), tenant.From(c.Request.Context()), q)
+		res, err := s.Search.Search(c.Request.Context(), inMinor(tenant.From(c.Request.Context()), q))
 		if err != nil {
 			return q, nil, err
 		}

@@ -115,29 +115,24 @@ func (s *Site) results(c *gin.Context, q search.Query, landing *listings.Categor
 		return err
 	}
 	q.PerPage = perPage
-	res, err := s.find(c.Request.Context(), v.T, q)
-	if err != nil {
-		return err
-	}
-	ids := make([]uuid.UUID, len(res.Hits))
-	for i, h := range res.Hits {
-		ids[i] = h.ListingID
-	}
+	var res *search.Result
 	var cards []listings.Card
-	var cats []listings.Category
-	err = s.read(c, func(ctx context.Context, tx bun.IDB) (err error) {
-		if cards, err = s.Listings.ByIDs(ctx, tx, ids); err != nil {
-			return err
+	err = s.Search.Page(c.Request.Context(), inMinor(v.T, q), func(ctx context.Context, tx bun.IDB, found *search.Result) (err error) {
+		res = found
+		ids := make([]uuid.UUID, len(res.Hits))
+		for i, h := range res.Hits {
+			ids[i] = h.ListingID
 		}
-		cats, err = s.Listings.Categories(ctx, tx)
+		cards, err = s.Listings.ByIDs(ctx, tx, ids)
 		return err
 	})
 	if err != nil {
 		return err
 	}
+	// A chosen category is among the facet's values whatever it counts.
 	names := map[string]string{}
-	for _, cat := range cats {
-		names[cat.Slug] = cat.Name
+	for _, value := range res.Facets[search.FacetCategory] {
+		names[value.Value] = value.Label
 	}
 	p := themes.Results{Layout: s.layout(v, ""), Search: s.searchBox(v, q), Total: v.Say("jobs.total", res.Total),
 		Cards: v.Cards(cards), Facets: v.facets(q, res, names), Salary: v.salaryFilter(q), Sort: v.sorts(q),
@@ -298,13 +293,14 @@ func (v *view) whole(n int64) string {
 	return money.Short(n, v.T.Currency, v.T.Locale)
 }
 
-// find searches with the salary in the minor units of the board's currency.
-func (s *Site) find(ctx context.Context, t *tenant.Tenant, q search.Query) (*search.Result, error) {
+// inMinor is the query with the salary in the minor units of the board's
+// currency, as the index has it.
+func inMinor(t *tenant.Tenant, q search.Query) search.Query {
 	q.SalaryMin /= wholeUnit
 	for range money.Exponent(t.Currency) {
 		q.SalaryMin *= 10
 	}
-	return s.Search.Search(ctx, q)
+	return q
 }
 
 func (v *view) sorts(q search.Query) []themes.Link {
