@@ -44,6 +44,7 @@ CREATE TABLE certificates (
     issuer text NOT NULL DEFAULT '',
     not_before timestamptz,
     not_after timestamptz,
+    renew_at timestamptz,
     first_issued_at timestamptz,
     -- What went wrong last: a code for the catalogues, and the words of the log.
     problem text NOT NULL DEFAULT '',
@@ -53,7 +54,7 @@ CREATE TABLE certificates (
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX certificates_updated ON certificates (updated_at);
-CREATE INDEX certificates_expiry ON certificates (not_after);
+CREATE INDEX certificates_renewal ON certificates (renew_at);
 
 -- Replicas look once a second for hosts that came since.
 CREATE INDEX hosts_created ON hosts (created_at);
