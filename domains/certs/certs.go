@@ -110,6 +110,9 @@ func New(o Options) (*Certs, error) {
 	}
 	c := &Certs{o: o, storage: storage, known: newKnown(), wanted: make(chan string, 64), figures: newFigures()}
 	c.hot = otter.Must(&otter.Options[string, *tls.Certificate]{MaximumSize: maxHot, ExpiryCalculator: otter.ExpiryWriting[string, *tls.Certificate](keepHot)})
+	if len(o.Authorities) == 0 {
+		return c, nil
+	}
 	if c.nobody, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		return nil, err
 	}
@@ -158,9 +161,11 @@ func turnAway(l net.Listener) {
 
 // Close ends what New began.
 func (c *Certs) Close() {
-	c.magic.Stop()
-	_ = c.nobody.Close()
-	c.done.Wait()
+	if c.On() {
+		c.magic.Stop()
+		_ = c.nobody.Close()
+		c.done.Wait()
+	}
 	c.hot.StopAllGoroutines()
 }
 

@@ -24,8 +24,8 @@ type Limits struct {
 // LetsEncrypt is the limits that Let's Encrypt publishes
 // (letsencrypt.org/docs/rate-limits): 50 certificates per registered domain and
 // week, 5 failed validations per host and hour, 300 orders per account and
-// three hours. A failed order may have tried two challenges, so two count as
-// four validations.
+// three hours. An order that failed may have been three, with two validations:
+// each kind of challenge is tried.
 var LetsEncrypt = Limits{PerDomain: 50, Failures: 2, Orders: 300}
 
 // wait says that an order must not go out before a moment, and why.
@@ -62,8 +62,8 @@ func (c *Certs) reserve(ctx context.Context, ca, name string, renewal bool) (uui
 			full("limited", `SELECT hold_until FROM acme_orders WHERE ca = ? AND host = ? AND hold_until > clock_timestamp() ORDER BY hold_until DESC LIMIT 1`, ca, name),
 			full("failures", `SELECT at + interval '1 hour' FROM acme_orders WHERE ca = ? AND host = ? AND outcome = 'failed' AND at > clock_timestamp() - interval '1 hour'
 				ORDER BY at DESC OFFSET ? LIMIT 1`, ca, name, c.o.Limits.Failures-1),
-			full("busy", `SELECT at + interval '3 hours' FROM acme_orders WHERE ca = ? AND at > clock_timestamp() - interval '3 hours'
-				ORDER BY at DESC OFFSET ? LIMIT 1`, ca, c.o.Limits.Orders-1),
+			full("busy", `SELECT at + interval '3 hours' FROM (SELECT at, sum(CASE outcome WHEN 'failed' THEN 3 ELSE 1 END) OVER (ORDER BY at DESC, id) AS n
+				FROM acme_orders WHERE ca = ? AND at > clock_timestamp() - interval '3 hours') AS o WHERE n >= ? ORDER BY at DESC LIMIT 1`, ca, c.o.Limits.Orders),
 		)
 		if err == nil && !renewal {
 			err = full("week", `SELECT at + interval '7 days' FROM acme_orders WHERE ca = ? AND registered = ? AND NOT renewal AND outcome IN ('open', 'issued')

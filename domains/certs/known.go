@@ -247,14 +247,18 @@ func (c *Certs) want(host string) {
 	}
 }
 
-// ask adds the task unless an order is under way, or failed and waits.
+// ask adds the task, unless the host was removed meanwhile or an order is under
+// way, or failed and waits.
 func (c *Certs) ask(ctx context.Context, host string) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	return c.o.Platform.Write(ctx, func(ctx context.Context, tx bun.IDB) error {
+		if ours, err := c.ours(ctx, tx, host); err != nil || !ours {
+			return err
+		}
 		var busy bool
-		name := c.nameFor(host)
-		if err := tx.NewRaw(`SELECT EXISTS (SELECT FROM certificates WHERE host = ? AND state IN ('ordering', 'failed'))`, name).Scan(ctx, &busy); err != nil || busy {
+		err := tx.NewRaw(`SELECT EXISTS (SELECT FROM certificates WHERE host = ? AND state IN ('ordering', 'failed'))`, c.nameFor(host)).Scan(ctx, &busy)
+		if err != nil || busy {
 			return err
 		}
 		return c.Order(ctx, tx, host)

@@ -40,7 +40,7 @@ func (c *Certs) handleOrder(ctx context.Context, t *tasks.Task) error {
 		return err
 	}
 	if !wanted || !c.On() {
-		return c.o.Platform.Write(ctx, t.Finish)
+		return c.o.Platform.Write(ctx, func(ctx context.Context, tx bun.IDB) error { return finish(ctx, tx, t) })
 	}
 	have, err := c.stored(ctx, o.Host)
 	switch {

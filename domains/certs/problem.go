@@ -69,7 +69,10 @@ func judge(err error, now time.Time) verdict {
 		v.code, v.outcome, v.hold = "limited", "limited", holdOf(p.Detail, now)
 	case acme.ProblemTypeServerInternal, acme.ProblemTypeBadNonce, acme.ProblemTypeOrderNotReady:
 	default:
-		if p.Status < 500 {
+		switch {
+		case strings.Contains(p.Detail, "resolve"): // said in the authority's own way
+			v.code, v.outcome = "dns", "failed"
+		case p.Status < 500:
 			v.code, v.outcome = "refused", "failed"
 		}
 	}

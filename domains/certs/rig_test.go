@@ -254,6 +254,7 @@ func serve(t testing.TB, l net.Listener, h http.Handler, c *tls.Config) {
 // slow, or refuse.
 type gate struct {
 	directory string
+	cert      *x509.Certificate
 	roots     *x509.CertPool
 	asked     atomic.Int64 // requests of any kind
 	ordered   atomic.Int64
@@ -280,16 +281,20 @@ func newGate(t testing.TB, ca *testkit.CA) *gate {
 	}
 	tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: ca.Pool, MinVersion: tls.VersionTLS12}}
 	t.Cleanup(tr.CloseIdleConnections)
-	proxy := &httputil.ReverseProxy{Transport: tr, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug), Rewrite: func(r *httputil.ProxyRequest) {
+	made := func(res *http.Response) error {
+		// Not every request is one: a nonce may be refused.
+		if strings.Contains(res.Request.URL.Path, "order-plz") && res.StatusCode == http.StatusCreated {
+			g.ordered.Add(1)
+		}
+		return nil
+	}
+	proxy := &httputil.ReverseProxy{Transport: tr, ModifyResponse: made, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug), Rewrite: func(r *httputil.ProxyRequest) {
 		r.Out.URL.Scheme, r.Out.URL.Host = target.Scheme, target.Host
 		r.Out.Host = r.In.Host // its URLs lead back here
 	}}
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		g.asked.Add(1)
 		ordering := strings.Contains(r.URL.Path, "order-plz")
-		if ordering {
-			g.ordered.Add(1)
-		}
 		problem := func(status int, kind, detail string) {
 			w.Header().Set("Content-Type", "application/problem+json")
 			w.WriteHeader(status)
@@ -311,7 +316,8 @@ func newGate(t testing.TB, ca *testkit.CA) *gate {
 	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
 	srv.StartTLS()
 	t.Cleanup(func() { srv.CloseClientConnections(); srv.Close() })
-	g.roots.AddCert(srv.Certificate())
+	g.cert = srv.Certificate()
+	g.roots.AddCert(g.cert)
 	g.directory = srv.URL + target.Path
 	return g
 }

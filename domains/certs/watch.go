@@ -124,22 +124,22 @@ func sweep(ctx context.Context, tx bun.IDB) error {
 
 func (c *Certs) measure(ctx context.Context, tx bun.IDB) error {
 	var f struct {
-		Ordering float64  `bun:"ordering"`
-		Issued   float64  `bun:"issued"`
-		Failed   float64  `bun:"failed"`
+		Ordering int      `bun:"ordering"`
+		Issued   int      `bun:"issued"`
+		Failed   int      `bun:"failed"`
 		Soonest  *float64 `bun:"soonest"`
-		Late     float64  `bun:"late"`
+		Late     int      `bun:"late"`
 	}
 	err := tx.NewRaw(`SELECT count(*) FILTER (WHERE state = 'ordering') AS ordering, count(*) FILTER (WHERE state = 'issued') AS issued,
 		count(*) FILTER (WHERE state = 'failed') AS failed, extract(epoch FROM min(not_after) - now())::float8 AS soonest,
-		count(*) FILTER (WHERE ` + lateWhere + `) AS late FROM certificates`).Scan(ctx, &f)
+		count(*) FILTER (WHERE `+lateWhere+`) AS late FROM certificates`).Scan(ctx, &f)
 	if err != nil {
 		return err
 	}
-	c.state.WithLabelValues("ordering").Set(f.Ordering)
-	c.state.WithLabelValues("issued").Set(f.Issued)
-	c.state.WithLabelValues("failed").Set(f.Failed)
-	c.late.Set(f.Late)
+	c.state.WithLabelValues("ordering").Set(float64(f.Ordering))
+	c.state.WithLabelValues("issued").Set(float64(f.Issued))
+	c.state.WithLabelValues("failed").Set(float64(f.Failed))
+	c.late.Set(float64(f.Late))
 	if f.Soonest != nil {
 		c.soonest.Set(*f.Soonest)
 	}
@@ -153,7 +153,7 @@ const lateWhere = `not_after IS NOT NULL AND now() > CASE source WHEN 'own' THEN
 // Late lists hosts whose certificate runs out soon, soonest first, for doctor.
 func Late(ctx context.Context, db bun.IDB) ([]Status, error) {
 	var rows []certificate
-	err := db.NewRaw(`SELECT host, state, source, issuer, not_after, problem, detail FROM certificates WHERE ` + lateWhere + ` ORDER BY not_after LIMIT 20`).Scan(ctx, &rows)
+	err := db.NewRaw(`SELECT host, state, source, issuer, not_after, problem, detail FROM certificates WHERE `+lateWhere+` ORDER BY not_after LIMIT 20`).Scan(ctx, &rows)
 	out := make([]Status, len(rows))
 	for i, r := range rows {
 		out[i] = Status{Host: r.Host, State: State(r.State), Own: r.Source == "own", Issuer: r.Issuer, NotAfter: r.NotAfter, Problem: r.Problem, Error: sentence(r.Problem), Detail: r.Detail}
