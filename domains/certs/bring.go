@@ -111,7 +111,7 @@ func readPair(host string, chainPEM, keyPEM []byte, now time.Time) ([]*x509.Cert
 	key, problem := readKey(keyPEM)
 	if problem != "" {
 		f["key"] = problem
-	} else if chain != nil {
+	} else if f["chain"] == "" {
 		public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool })
 		if !ok || !public.Equal(chain[0].PublicKey) {
 			f["key"] = "cert.own.key.other"

@@ -65,8 +65,9 @@ type Certs struct {
 	o       Options
 	storage *Storage
 	known   *known
-	// hot is what handshakes use: by the name a certificate is stored under.
-	hot    *otter.Cache[string, *tls.Certificate]
+	// hot is what handshakes use: by the name a certificate is stored under, and
+	// which of its versions.
+	hot    *otter.Cache[hotKey, *tls.Certificate]
 	magic  *certmagic.Cache
 	config *certmagic.Config
 	cas    []authority
@@ -109,7 +110,7 @@ func New(o Options) (*Certs, error) {
 		return nil, err
 	}
 	c := &Certs{o: o, storage: storage, known: newKnown(), wanted: make(chan string, 64), figures: newFigures()}
-	c.hot = otter.Must(&otter.Options[string, *tls.Certificate]{MaximumSize: maxHot, ExpiryCalculator: otter.ExpiryWriting[string, *tls.Certificate](keepHot)})
+	c.hot = otter.Must(&otter.Options[hotKey, *tls.Certificate]{MaximumSize: maxHot, ExpiryCalculator: otter.ExpiryWriting[hotKey, *tls.Certificate](keepHot)})
 	if len(o.Authorities) == 0 {
 		return c, nil
 	}

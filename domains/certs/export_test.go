@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/uptrace/bun"
+
 	"shingle/tasks"
 )
 
@@ -37,3 +39,8 @@ var RetryAfter = retryAfter
 
 // RegisteredDomain is what limits count by.
 var RegisteredDomain = registeredDomain
+
+// StoreIn is Store in the caller's transaction.
+func (s *Storage) StoreIn(ctx context.Context, tx bun.IDB, key string, value []byte) error {
+	return s.store(ctx, tx, key, value)
+}

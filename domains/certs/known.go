@@ -28,8 +28,15 @@ type known struct {
 type fact struct {
 	// certified says that a certificate is stored; own that it was brought.
 	certified, own bool
-	// version moves with the certificate.
+	// version moves with the certificate's row, so that one which is being read
+	// while it is replaced is not kept under the new one's key.
 	version int64
+}
+
+// hotKey is what a certificate in memory is found by.
+type hotKey struct {
+	name string
+	fact fact
 }
 
 const (
@@ -63,10 +70,11 @@ func (c *Certs) find(host []byte) (name string, f fact, ours bool) {
 // Changed tells that a host, or its certificate, changed. It is for the
 // notifier, beside the resolver's own; what was in memory is forgotten at once.
 func (c *Certs) Changed(host string) {
-	c.hot.Invalidate(host)
 	c.known.mu.Lock()
+	f := c.known.hosts[host]
 	c.known.pending[host] = struct{}{}
 	c.known.mu.Unlock()
+	c.hot.Invalidate(hotKey{host, f})
 	select {
 	case c.known.poke <- struct{}{}:
 	default:
@@ -96,7 +104,7 @@ func (c *Certs) Load(ctx context.Context) error {
 	k.mu.Unlock()
 	for h, f := range old {
 		if hosts[h] != f {
-			c.hot.Invalidate(h)
+			c.hot.Invalidate(hotKey{h, f})
 		}
 	}
 	return nil
@@ -187,7 +195,7 @@ func (c *Certs) refresh(ctx context.Context) error {
 		default:
 			k.hosts[r.Host] = r.fact()
 		}
-		c.hot.Invalidate(r.Host)
+		c.hot.Invalidate(hotKey{r.Host, old})
 	}
 	return nil
 }
@@ -198,13 +206,13 @@ type factRow struct {
 	Ours      bool       `bun:"ours"`
 	Certified bool       `bun:"certified"`
 	Own       bool       `bun:"own"`
-	NotBefore *time.Time `bun:"not_before"`
+	UpdatedAt *time.Time `bun:"updated_at"`
 }
 
 func (r *factRow) fact() fact {
 	f := fact{certified: r.Certified, own: r.Own}
-	if r.NotBefore != nil {
-		f.version = r.NotBefore.Unix()
+	if r.UpdatedAt != nil {
+		f.version = r.UpdatedAt.UnixMicro()
 	}
 	return f
 }
@@ -218,7 +226,7 @@ func (c *Certs) facts(ctx context.Context, which string, args ...any) ([]factRow
 		rows = rows[:0]
 		return tx.NewRaw(`WITH asked AS (`+which+`)
 			SELECT a.host, a.host = ? OR a.host = ? OR coalesce(h.kind = 'platform' OR h.verified_at IS NOT NULL, false) AS ours,
-				c.not_after IS NOT NULL AS certified, coalesce(c.source = 'own', false) AS own, c.not_before
+				c.not_after IS NOT NULL AS certified, coalesce(c.source = 'own', false) AS own, c.updated_at
 			FROM asked AS a LEFT JOIN hosts AS h ON h.host = a.host LEFT JOIN certificates AS c ON c.host = a.host`,
 			append(args, c.o.PlatformHost, c.wildcard())...).Scan(ctx, &rows)
 	})

@@ -171,13 +171,16 @@ func (c *Certs) record(ctx context.Context, t *tasks.Task, name string, cert cer
 		if !ours {
 			return c.forget(ctx, tx, name)
 		}
-		// A certificate that was brought stays in use until it runs out.
+		// One that was brought has had its time: begin saw to that.
+		from, to := folder("certificates/own/" + name)
+		if _, err := tx.NewRaw(`DELETE FROM acme_objects WHERE key >= ? AND key < ?`, from, to).Exec(ctx); err != nil {
+			return err
+		}
 		_, err = tx.NewRaw(`INSERT INTO certificates AS c (host, state, issuer, not_before, not_after, renew_at, first_issued_at) VALUES (?, 'issued', ?, ?, ?, ?, now())
 			ON CONFLICT (host) DO UPDATE SET state = 'issued', source = 'acme', issuer = excluded.issuer, not_before = excluded.not_before, not_after = excluded.not_after,
 				renew_at = excluded.renew_at, first_issued_at = coalesce(c.first_issued_at, now()), problem = '', detail = '', failures = 0, next_try = NULL,
-				updated_at = clock_timestamp()
-			WHERE c.source = 'acme' OR c.not_after < now() + make_interval(secs => ?)`,
-			name, issuerName(cert.Leaf), cert.Leaf.NotBefore, cert.Leaf.NotAfter, renewAt, replaceOwn.Seconds()).Exec(ctx)
+				updated_at = clock_timestamp()`,
+			name, issuerName(cert.Leaf), cert.Leaf.NotBefore, cert.Leaf.NotAfter, renewAt).Exec(ctx)
 		if err != nil {
 			return err
 		}

@@ -13,6 +13,8 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -49,6 +51,8 @@ type rig struct {
 	replicas []*replica
 	turn     atomic.Int64
 	o        certs.Options
+	// eab is the account's key and MAC that the authority wants.
+	eab [2]string
 }
 
 // replica is one process: it serves, and works off tasks when asked to.
@@ -64,13 +68,16 @@ type replica struct {
 func newRig(t testing.TB, change ...func(*rig)) *rig {
 	t.Helper()
 	r := &rig{t: t, w: testkit.NewWorld(t), dns: newNameserver(t)}
+	for _, f := range change { // what the authority needs to know at its start
+		f(r)
+	}
 	r.board = r.w.Board(t, "acme")
 	plain, secure := listen(t), listen(t)
 	serve(t, plain, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) { r.next().plain.ServeHTTP(w, q) }), nil)
 	serve(t, secure, http.NotFoundHandler(), &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 		return r.next().certs.TLSConfig(), nil
 	}})
-	r.ca = testkit.Pebble(t, testkit.CAOptions{HTTPPort: port(plain), TLSPort: port(secure), DNS: r.dns.addr})
+	r.ca = testkit.Pebble(t, testkit.CAOptions{HTTPPort: port(plain), TLSPort: port(secure), DNS: r.dns.addr, EABKey: r.eab[0], EABMAC: r.eab[1]})
 	r.gate = newGate(t, r.ca)
 	r.o = certs.Options{PlatformHost: platformHost, BoardDomain: boardDomain, Authorities: []certs.Authority{{Directory: r.gate.directory}}, Email: "tls@shingle.example",
 		Roots: r.gate.roots, Secret: secret, Log: slog.New(slog.DiscardHandler), Retry: func(int) time.Duration { return 100 * time.Millisecond }, Patience: 20 * time.Second}
@@ -427,4 +434,20 @@ func (n *nameserver) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 			m.Answer = append(m.Answer, &dns.CAA{Hdr: hdr, Tag: "issue", Value: v})
 		}
 	}
+}
+
+// manyHosts are names of as many registered domains, four each.
+func manyHosts(t testing.TB) []string {
+	n := 24
+	if v := os.Getenv("SHINGLE_TEST_HOSTS"); v != "" {
+		var err error
+		if n, err = strconv.Atoi(v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hosts := make([]string, n)
+	for i := range hosts {
+		hosts[i] = fmt.Sprintf("jobs%d.company-%d.example", i%4, i/4)
+	}
+	return hosts
 }

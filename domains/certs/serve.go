@@ -57,14 +57,15 @@ func (c *Certs) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error
 		c.want(string(tenant.NormaliseHost(space[:0], hello.ServerName)))
 		return nil, errNoCert
 	}
-	if cert, hot := c.hot.GetIfPresent(name); hot {
+	key := hotKey{name, f}
+	if cert, hot := c.hot.GetIfPresent(key); hot {
 		return cert, nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(hello.Context()), 10*time.Second)
 	defer cancel()
-	cert, err := c.hot.Get(ctx, name, otter.LoaderFunc[string, *tls.Certificate](func(ctx context.Context, name string) (*tls.Certificate, error) {
+	cert, err := c.hot.Get(ctx, key, otter.LoaderFunc[hotKey, *tls.Certificate](func(ctx context.Context, k hotKey) (*tls.Certificate, error) {
 		c.loads.Inc()
-		return c.load(ctx, name, f.own)
+		return c.load(ctx, k.name, k.fact.own)
 	}))
 	if errors.Is(err, fs.ErrNotExist) {
 		// Its objects are gone, or were sealed with another secret: no handshake
