@@ -177,7 +177,7 @@ func TestBroughtCertificate(t *testing.T) {
 	mine := x509.NewCertPool()
 	mine.AddCert(c.root)
 	for _, p := range r.replicas {
-		testkit.Eventually(t, 2*time.Second, func() error { _, _, err := getFrom(t, p.tlsAddr, host, mine); return err })
+		testkit.Eventually(t, 20*time.Second, func() error { _, _, err := getFrom(t, p.tlsAddr, host, mine); return err })
 		for range 3 {
 			if _, _, err := r.get(p, rival); err != nil {
 				t.Errorf("the other board's host is served with a brought certificate: %v", err)
@@ -209,7 +209,7 @@ func TestBroughtCertificate(t *testing.T) {
 	if err := a.certs.RunOrder(t.Context(), host); err != nil {
 		t.Fatal(err)
 	}
-	r.served(host, 2*time.Second)
+	r.served(host, 20*time.Second)
 	if s := r.status(a, host); s.Own || s.Problem != "" {
 		t.Errorf("status after its replacement: %+v", s)
 	}

@@ -41,7 +41,7 @@ func TestPlainHTTP(t *testing.T) {
 		return rec.Result()
 	}
 	const somebody = "198.51.100.1:5000"
-	testkit.Eventually(t, 5*time.Second, func() bool {
+	testkit.Eventually(t, 20*time.Second, func() bool {
 		return ask("GET", "/", "www.acme.example", somebody, "").StatusCode == http.StatusMovedPermanently
 	})
 	for _, c := range []struct {
@@ -144,7 +144,7 @@ func TestWildcardByDNS(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.served("north."+boardDomain, 40*time.Second)
-	r.served("south."+boardDomain, 5*time.Second)
+	r.served("south."+boardDomain, 20*time.Second)
 	if _, _, err := r.get(a, "nobody."+boardDomain); err == nil {
 		t.Error("the wildcard serves a board that does not exist")
 	}
@@ -192,7 +192,7 @@ func TestAccountBinding(t *testing.T) {
 	if err := a.certs.RunOrder(t.Context(), "www.acme.example"); err != nil {
 		t.Fatal(err)
 	}
-	r.served("www.acme.example", 5*time.Second)
+	r.served("www.acme.example", 20*time.Second)
 }
 
 // TestManyHostsAtOnce orders for many boards in one moment; SHINGLE_TEST_HOSTS

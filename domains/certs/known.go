@@ -99,9 +99,9 @@ func (c *Certs) Load(ctx context.Context) error {
 	}
 	k := c.known
 	k.mu.Lock()
+	defer k.mu.Unlock()
 	old := k.hosts
 	k.hosts, k.polled = hosts, now
-	k.mu.Unlock()
 	for h, f := range old {
 		if hosts[h] != f {
 			c.hot.Invalidate(hotKey{h, f})

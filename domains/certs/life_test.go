@@ -70,7 +70,7 @@ func TestRenewalHappensOnce(t *testing.T) {
 	r.verified(a, host)
 	r.seed(a, host, time.Now().Add(2*time.Hour))
 	for _, p := range r.replicas { // both have the old one in memory
-		testkit.Eventually(t, 5*time.Second, func() error { return handshake(t, p.tlsAddr, host, nil) })
+		testkit.Eventually(t, 20*time.Second, func() error { return handshake(t, p.tlsAddr, host, nil) })
 	}
 	var wg sync.WaitGroup
 	for _, p := range []*replica{a, b} {
@@ -84,7 +84,7 @@ func TestRenewalHappensOnce(t *testing.T) {
 	if n, counted := r.gate.ordered.Load(), r.orders(host, "issued"); n != 1 || counted != 1 {
 		t.Errorf("%d orders reached the authority, %d are counted", n, counted)
 	}
-	r.served(host, 2*time.Second)
+	r.served(host, 20*time.Second)
 	if s := r.status(a, host); time.Until(s.NotAfter) < 80*24*time.Hour {
 		t.Errorf("status after the renewal: %+v", s)
 	}
@@ -106,7 +106,7 @@ func TestFailedRenewalKeepsServing(t *testing.T) {
 	if s := r.status(a, host); s.State != certs.Issued || s.Problem != "dns" {
 		t.Errorf("status %+v", s)
 	}
-	testkit.Eventually(t, 5*time.Second, func() error { return handshake(t, a.tlsAddr, host, nil) })
+	testkit.Eventually(t, 20*time.Second, func() error { return handshake(t, a.tlsAddr, host, nil) })
 	if late, err := lateHosts(t, a); err != nil || len(late) != 1 || late[0].Host != host {
 		t.Errorf("doctor would show %+v, %v", late, err)
 	}
@@ -158,7 +158,7 @@ func TestRemovedHostIsGoneEverywhere(t *testing.T) {
 		if err := a.certs.RunOrder(t.Context(), h); err != nil {
 			t.Fatal(err)
 		}
-		r.served(h, 5*time.Second)
+		r.served(h, 20*time.Second)
 	}
 	// A client that was here before has a session to resume.
 	resume := tls.NewLRUClientSessionCache(4)
@@ -193,8 +193,14 @@ func TestRemovedHostIsGoneEverywhere(t *testing.T) {
 			t.Fatal(err)
 		}
 		removed := time.Now()
+		// The bar; the net under a lost notification looks once a second, and
+		// may find the machine busy.
+		within := 2 * time.Second
+		if door == silent {
+			within = 10 * time.Second
+		}
 		for _, p := range r.replicas {
-			testkit.Eventually(t, 2*time.Second, func() bool { return visit(p, host) != nil })
+			testkit.Eventually(t, within, func() bool { return visit(p, host) != nil })
 		}
 		t.Logf("removed → served by none of two replicas: %s (told: %v)", time.Since(removed).Round(time.Millisecond), door != silent)
 		if s := r.status(a, host); s.State != certs.None {
@@ -226,7 +232,7 @@ func TestRemovedWhileOrdered(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() { done <- a.certs.RunOrder(t.Context(), host) }()
-	testkit.Eventually(t, 5*time.Second, func() bool { return r.orders(host, "open") == 1 })
+	testkit.Eventually(t, 20*time.Second, func() bool { return r.orders(host, "open") == 1 })
 	if err := a.platform.Write(t.Context(), func(ctx context.Context, tx bun.IDB) error {
 		if _, err := tx.NewRaw(`DELETE FROM hosts WHERE host = ?`, host).Exec(ctx); err != nil {
 			return err
@@ -294,7 +300,10 @@ func TestAnotherSecretOrdersAnew(t *testing.T) {
 	b := r.replica()
 	r.work(b, 2)
 	r.served(host, 30*time.Second) // the first handshake notices, a task mends it
-	if n := r.orders(host, "issued"); n != 2 {
-		t.Errorf("%d certificates issued", n)
-	}
+	testkit.Eventually(t, 10*time.Second, func() error {
+		if n := r.orders(host, "issued"); n != 2 {
+			return fmt.Errorf("%d certificates issued", n)
+		}
+		return nil
+	})
 }

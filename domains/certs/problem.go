@@ -61,6 +61,9 @@ func judge(err error, now time.Time) verdict {
 		v.code, v.outcome = "connection", "failed"
 	case acme.ProblemTypeUnauthorized, acme.ProblemTypeIncorrectResponse:
 		v.code, v.outcome = "elsewhere", "failed"
+		if strings.Contains(p.Detail, "onnect") { // some say so when nobody answered
+			v.code = "connection"
+		}
 	case acme.ProblemTypeCAA:
 		v.code, v.outcome = "caa", "failed"
 	case acme.ProblemTypeRejectedIdentifier, acme.ProblemTypeUnsupportedIdentifier:

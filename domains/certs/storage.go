@@ -176,6 +176,9 @@ func (s *Storage) Lock(ctx context.Context, name string) error {
 	wait := 20 * time.Millisecond
 	for {
 		got, err := s.TryLock(ctx, name)
+		if err != nil && ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if err != nil || got {
 			return err
 		}
