@@ -99,7 +99,7 @@ func TestBringSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	a := r.replica()
-	const host = "www.acme.example"
+	const host = "www.acme15.example"
 	r.verified(a, host)
 	c, key := newCompany(t), newCompany(t).key()
 	small, err := rsa.GenerateKey(rand.Reader, 1024)
@@ -119,7 +119,7 @@ func TestBringSaysWhatIsWrong(t *testing.T) {
 	}{
 		"no certificate":   {[]byte("hello"), keyPEM(t, key), "chain", "cert.own.chain.unreadable"},
 		"torn certificate": {pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: good.Raw[:50]}), keyPEM(t, key), "chain", "cert.own.chain.unreadable"},
-		"another host":     {chainPEM(c.server(key, nil, "other.example"), c.between), keyPEM(t, key), "chain", "cert.own.chain.host"},
+		"another host":     {chainPEM(c.server(key, nil, "other15.example"), c.between), keyPEM(t, key), "chain", "cert.own.chain.host"},
 		"expired": {chainPEM(c.server(key, func(x *x509.Certificate) { x.NotAfter = time.Now().Add(-time.Minute) }, host), c.between), keyPEM(t, key),
 			"chain", "cert.own.chain.expired"},
 		"not yet": {chainPEM(c.server(key, func(x *x509.Certificate) { x.NotBefore = time.Now().Add(time.Hour) }, host), c.between), keyPEM(t, key),
@@ -162,7 +162,7 @@ func TestBroughtCertificate(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	a, b := r.replica(), r.replica()
-	const host, rival = "www.acme.example", "www.rival.example"
+	const host, rival = "www.acme16.example", "www.rival16.example"
 	r.verified(a, host, rival)
 	if err := a.certs.RunOrder(t.Context(), rival); err != nil {
 		t.Fatal(err)

@@ -66,7 +66,7 @@ func TestRenewalHappensOnce(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	a, b := r.replica(), r.replica()
-	const host = "www.acme.example"
+	const host = "www.acme8.example"
 	r.verified(a, host)
 	r.seed(a, host, time.Now().Add(2*time.Hour))
 	for _, p := range r.replicas { // both have the old one in memory
@@ -96,7 +96,7 @@ func TestFailedRenewalKeepsServing(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	a := r.replica()
-	const host = "www.acme.example"
+	const host = "www.acme9.example"
 	r.verified(a, host)
 	r.seed(a, host, time.Now().Add(2*time.Hour))
 	r.dns.set(host, "")
@@ -125,14 +125,14 @@ func TestRestartAsksNothing(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	a := r.replica()
-	const host = "www.acme.example"
-	r.verified(a, host, platformHost)
-	if err := errors.Join(a.certs.RunOrder(t.Context(), host), a.certs.RunOrder(t.Context(), platformHost)); err != nil {
+	const host = "www.acme10.example"
+	r.verified(a, host, r.o.PlatformHost)
+	if err := errors.Join(a.certs.RunOrder(t.Context(), host), a.certs.RunOrder(t.Context(), r.o.PlatformHost)); err != nil {
 		t.Fatal(err)
 	}
 	asked := r.gate.asked.Load()
 	b := r.replica()
-	if err := errors.Join(b.certs.Watch(t.Context()), b.certs.RunOrder(t.Context(), host), b.certs.RunOrder(t.Context(), platformHost)); err != nil {
+	if err := errors.Join(b.certs.Watch(t.Context()), b.certs.RunOrder(t.Context(), host), b.certs.RunOrder(t.Context(), r.o.PlatformHost)); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := r.get(b, host); err != nil {
@@ -152,7 +152,7 @@ func TestRemovedHostIsGoneEverywhere(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	a, b := r.replica(), r.replica()
-	hosts := []string{"www.acme.example", "old.acme.example"}
+	hosts := []string{"www.acme11.example", "old.acme11.example"}
 	r.verified(a, hosts...)
 	for _, h := range hosts {
 		if err := a.certs.RunOrder(t.Context(), h); err != nil {
@@ -225,7 +225,7 @@ func TestRemovedWhileOrdered(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	a := r.replica()
-	const host = "www.acme.example"
+	const host = "www.acme12.example"
 	r.verified(a, host)
 	if err := a.certs.Storage().Lock(t.Context(), "issue_cert_"+host); err != nil {
 		t.Fatal(err)
@@ -260,9 +260,9 @@ func TestWatch(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	a := r.replica()
-	r.seed(a, "lost.acme.example", time.Now().Add(time.Hour))
+	r.seed(a, "lost.acme13.example", time.Now().Add(time.Hour))
 	err := a.platform.Write(t.Context(), func(ctx context.Context, tx bun.IDB) error {
-		_, err := tx.NewRaw(`INSERT INTO hosts (host, board_id, kind, verified_at) VALUES ('new.acme.example', ?, 'custom', now()), ('unproven.acme.example', ?, 'custom', NULL)`, r.board.ID, r.board.ID).Exec(ctx)
+		_, err := tx.NewRaw(`INSERT INTO hosts (host, board_id, kind, verified_at) VALUES ('new.acme13.example', ?, 'custom', now()), ('unproven.acme13.example', ?, 'custom', NULL)`, r.board.ID, r.board.ID).Exec(ctx)
 		return err
 	})
 	if err != nil {
@@ -271,8 +271,8 @@ func TestWatch(t *testing.T) {
 	if err := a.certs.Watch(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for host, want := range map[string]certs.State{"new.acme.example": certs.Ordering, platformHost: certs.Ordering, "unproven.acme.example": certs.None,
-		"lost.acme.example": certs.None, "acme.localhost": certs.None} {
+	for host, want := range map[string]certs.State{"new.acme13.example": certs.Ordering, r.o.PlatformHost: certs.Ordering, "unproven.acme13.example": certs.None,
+		"lost.acme13.example": certs.None, "acme.localhost": certs.None} {
 		if s := r.status(a, host); s.State != want {
 			t.Errorf("%s is %s, want %s", host, s.State, want)
 		}
@@ -290,7 +290,7 @@ func TestAnotherSecretOrdersAnew(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	a := r.replica()
-	const host = "www.acme.example"
+	const host = "www.acme14.example"
 	r.verified(a, host)
 	if err := a.certs.RunOrder(t.Context(), host); err != nil {
 		t.Fatal(err)
@@ -302,7 +302,7 @@ func TestAnotherSecretOrdersAnew(t *testing.T) {
 	r.served(host, 30*time.Second) // the first handshake notices, a task mends it
 	testkit.Eventually(t, 10*time.Second, func() error {
 		if n := r.orders(host, "issued"); n != 2 {
-			return fmt.Errorf("%d certificates issued", n)
+			return fmt.Errorf("%d certificates issued, %d open, %d away, %d failed, %+v", n, r.orders(host, "open"), r.orders(host, "away"), r.orders(host, "failed"), r.status(b, host))
 		}
 		return nil
 	})

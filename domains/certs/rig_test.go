@@ -32,10 +32,9 @@ import (
 	"shingle/tenant"
 )
 
-const (
-	platformHost = "platform.shingle.example"
-	boardDomain  = "boards.example"
-)
+const boardDomain = "boards.example"
+
+var serial atomic.Int64
 
 // rig is a small internet: a DNS, an authority behind a gate, and replicas of
 // the product, each with pools and a notifier of its own.
@@ -63,6 +62,7 @@ type replica struct {
 	boards   *tenant.Resolver
 	plain    http.Handler
 	tlsAddr  string
+	queries  queries // statements of its platform login
 }
 
 func newRig(t testing.TB, change ...func(*rig)) *rig {
@@ -79,7 +79,9 @@ func newRig(t testing.TB, change ...func(*rig)) *rig {
 	}})
 	r.ca = testkit.Pebble(t, testkit.CAOptions{HTTPPort: port(plain), TLSPort: port(secure), DNS: r.dns.addr, EABKey: r.eab[0], EABMAC: r.eab[1]})
 	r.gate = newGate(t, r.ca)
-	r.o = certs.Options{PlatformHost: platformHost, BoardDomain: boardDomain, Authorities: []certs.Authority{{Directory: r.gate.directory}}, Email: "tls@shingle.example",
+	// certmagic keeps challenges by name for the whole process: no two tests may
+	// order for the same host at once.
+	r.o = certs.Options{PlatformHost: fmt.Sprintf("platform.shingle%d.example", serial.Add(1)), BoardDomain: boardDomain, Authorities: []certs.Authority{{Directory: r.gate.directory}}, Email: "tls@shingle.example",
 		Roots: r.gate.roots, Secret: secret, Log: slog.New(slog.DiscardHandler), Retry: func(int) time.Duration { return 100 * time.Millisecond }, Patience: 20 * time.Second}
 	for _, f := range change {
 		f(r)
@@ -103,6 +105,7 @@ func (r *rig) replica() *replica {
 	}
 	n := tenant.NewNotifier(r.w.PG.App, slog.New(slog.DiscardHandler))
 	p := &replica{notifier: n, platform: tenant.NewPlatform(db, n)}
+	p.platform.Bun().AddQueryHook(&p.queries)
 	p.boards = tenant.NewResolver(p.platform, slog.New(slog.DiscardHandler), time.Now)
 	p.boards.Attach(n)
 	linked := make(chan struct{}, 8)
@@ -115,14 +118,14 @@ func (r *rig) replica() *replica {
 	n.OnHost(func(h string) { p.boards.Forget(h); p.certs.Changed(h) })
 	page := http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) { fmt.Fprintf(w, "%s over %s", q.Host, q.Proto) })
 	p.plain = p.certs.Plain(page, "", nil)
+	if err := p.certs.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	var wg sync.WaitGroup
 	wg.Go(func() { n.Run(ctx) })
 	wg.Go(func() { p.certs.Run(ctx) })
 	t.Cleanup(func() { cancel(); wg.Wait(); p.certs.Close(); _ = db.Close() })
-	if err := p.certs.Load(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	<-linked
 	l := listen(t)
 	serve(t, l, certs.Secure(page), p.certs.TLSConfig())

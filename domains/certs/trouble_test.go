@@ -34,21 +34,21 @@ func TestWrongAndChangingDNS(t *testing.T) {
 	r := newRig(t, func(r *rig) { r.o.Limits = certs.Limits{PerDomain: 50, Failures: 100, Orders: 1000} })
 	a := r.replica()
 	r.work(a, 4)
-	r.dns.set("nowhere.acme.example", "")
-	r.dns.set("elsewhere.acme.example", "127.0.0.9")
-	r.verified(a, "nowhere.acme.example", "elsewhere.acme.example")
-	if s := r.failing(a, "elsewhere.acme.example", "connection"); s.State != certs.Failed {
+	r.dns.set("nowhere.acme2.example", "")
+	r.dns.set("elsewhere.acme2.example", "127.0.0.9")
+	r.verified(a, "nowhere.acme2.example", "elsewhere.acme2.example")
+	if s := r.failing(a, "elsewhere.acme2.example", "connection"); s.State != certs.Failed {
 		t.Errorf("status %+v", s)
 	}
-	r.failing(a, "nowhere.acme.example", "dns")
-	if _, _, err := r.get(a, "elsewhere.acme.example"); err == nil {
+	r.failing(a, "nowhere.acme2.example", "dns")
+	if _, _, err := r.get(a, "elsewhere.acme2.example"); err == nil {
 		t.Error("a host without a certificate is served")
 	}
-	r.dns.right("nowhere.acme.example")
-	r.dns.right("elsewhere.acme.example")
-	r.served("nowhere.acme.example", 30*time.Second)
-	r.served("elsewhere.acme.example", 30*time.Second)
-	if s := r.status(a, "elsewhere.acme.example"); s.State != certs.Issued || s.Problem != "" || !s.NextTry.IsZero() {
+	r.dns.right("nowhere.acme2.example")
+	r.dns.right("elsewhere.acme2.example")
+	r.served("nowhere.acme2.example", 30*time.Second)
+	r.served("elsewhere.acme2.example", 30*time.Second)
+	if s := r.status(a, "elsewhere.acme2.example"); s.State != certs.Issued || s.Problem != "" || !s.NextTry.IsZero() {
 		t.Errorf("after it worked: %+v", s)
 	}
 }
@@ -63,17 +63,18 @@ func TestAuthorityInTrouble(t *testing.T) {
 	}{{down, "away"}, {slow, "away"}, {refusing, "away"}} {
 		t.Run(string(c.mood), func(t *testing.T) {
 			t.Parallel()
+			host := "www." + string(c.mood) + ".example"
 			r := newRig(t, func(r *rig) { r.o.Patience = 2 * time.Second })
 			a := r.replica()
 			r.work(a, 2)
 			r.gate.mood.Store(c.mood)
-			r.verified(a, "www.acme.example")
-			r.failing(a, "www.acme.example", c.problem)
-			if n := r.orders("www.acme.example", "failed"); n != 0 {
+			r.verified(a, host)
+			r.failing(a, host, c.problem)
+			if n := r.orders(host, "failed"); n != 0 {
 				t.Errorf("%d failures of the host are counted for the authority's own", n)
 			}
 			r.gate.mood.Store(open)
-			r.served("www.acme.example", 30*time.Second)
+			r.served(host, 30*time.Second)
 		})
 	}
 }
@@ -88,8 +89,8 @@ func TestSecondAuthority(t *testing.T) {
 	a := r.replica()
 	r.work(a, 2)
 	r.gate.mood.Store(limiting)
-	r.verified(a, "www.acme.example")
-	r.served("www.acme.example", 30*time.Second)
+	r.verified(a, "www.acme4.example")
+	r.served("www.acme4.example", 30*time.Second)
 	if first, other := r.orders("", "limited"), r.orders("", "issued"); first != 1 || other != 1 {
 		t.Errorf("orders: %d limited, %d issued", first, other)
 	}
@@ -101,7 +102,7 @@ func TestSecondAuthority(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.certs.RunOrder(t.Context(), "www.acme.example"); err != nil {
+	if err := a.certs.RunOrder(t.Context(), "www.acme4.example"); err != nil {
 		t.Fatal(err)
 	}
 	if n := r.gate.ordered.Load(); n != asked {
@@ -116,7 +117,7 @@ func TestLimitsPostpone(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(r *rig) { r.o.Limits = certs.Limits{PerDomain: 2, Failures: 1, Orders: 6} })
 	a := r.replica()
-	r.verified(a, "a.acme.example", "b.acme.example", "c.acme.example", "a.other.example", "d.third.example", "e.fourth.example")
+	r.verified(a, "a.acme5.example", "b.acme5.example", "c.acme5.example", "a.other5.example", "d.third5.example", "e.fourth5.example")
 	run := func(host string) certs.Status {
 		t.Helper()
 		if err := a.certs.RunOrder(t.Context(), host); err != nil {
@@ -130,32 +131,32 @@ func TestLimitsPostpone(t *testing.T) {
 			t.Errorf("%s: %q for %s, want %q for %s to %s", s.Host, s.Problem, wait, problem, least, most)
 		}
 	}
-	if s := run("a.acme.example"); s.State != certs.Issued {
+	if s := run("a.acme5.example"); s.State != certs.Issued {
 		t.Fatalf("status %+v", s)
 	}
-	run("b.acme.example")
-	s := run("c.acme.example")
+	run("b.acme5.example")
+	s := run("c.acme5.example")
 	within(s, "week", 6*24*time.Hour, 7*24*time.Hour)
 	if s.State != certs.Ordering {
 		t.Errorf("an order that waits is %s", s.State)
 	}
 	// Another registered domain has a count of its own; a failure counts for its host.
-	r.dns.set("a.other.example", "")
-	within(run("a.other.example"), "dns", -time.Minute, time.Minute)
-	r.dns.right("a.other.example")
-	within(run("a.other.example"), "failures", 50*time.Minute, time.Hour)
-	if s := run("d.third.example"); s.State != certs.Issued {
+	r.dns.set("a.other5.example", "")
+	within(run("a.other5.example"), "dns", -time.Minute, time.Minute)
+	r.dns.right("a.other5.example")
+	within(run("a.other5.example"), "failures", 50*time.Minute, time.Hour)
+	if s := run("d.third5.example"); s.State != certs.Issued {
 		t.Errorf("status %+v", s)
 	}
-	within(run("e.fourth.example"), "busy", 2*time.Hour, 3*time.Hour)
+	within(run("e.fourth5.example"), "busy", 2*time.Hour, 3*time.Hour)
 	if n := r.gate.ordered.Load(); n > 6 { // one that failed may have been three
 		t.Errorf("%d orders reached the authority", n)
 	}
 	// Asking again by hand does not pass the authority's limit.
-	if err := a.platform.Write(t.Context(), func(ctx context.Context, tx bun.IDB) error { return a.certs.Order(ctx, tx, "c.acme.example") }); err != nil {
+	if err := a.platform.Write(t.Context(), func(ctx context.Context, tx bun.IDB) error { return a.certs.Order(ctx, tx, "c.acme5.example") }); err != nil {
 		t.Fatal(err)
 	}
-	within(run("c.acme.example"), "week", 6*24*time.Hour, 7*24*time.Hour)
+	within(run("c.acme5.example"), "week", 6*24*time.Hour, 7*24*time.Hour)
 }
 
 func TestRegisteredDomain(t *testing.T) {
@@ -186,8 +187,7 @@ func TestUnknownNamesCostNothing(t *testing.T) {
 	r := newRig(t)
 	a := r.replica()
 	asked := r.gate.asked.Load()
-	counter := new(queries)
-	a.platform.Bun().AddQueryHook(counter)
+	before := a.queries.n.Load()
 	begun := time.Now()
 	for i := range 200 {
 		for _, protos := range [][]string{{"h2"}, {"acme-tls/1"}} {
@@ -198,7 +198,7 @@ func TestUnknownNamesCostNothing(t *testing.T) {
 	}
 	took := time.Since(begun)
 	// The look at what is new, three statements each second, goes on meanwhile.
-	if n, most := counter.n.Load(), 3*int64(took/time.Second+2); n > most {
+	if n, most := a.queries.n.Load()-before, 3*int64(took/time.Second+2); n > most {
 		t.Errorf("%d queries in %s for 400 strangers", n, took)
 	}
 	if n := r.gate.asked.Load() - asked; n != 0 {
@@ -219,11 +219,11 @@ func TestFirstVisitorIsTheNet(t *testing.T) {
 	a := r.replica()
 	r.work(a, 2)
 	begun := time.Now()
-	if err := handshake(t, a.tlsAddr, platformHost, nil); err == nil {
+	if err := handshake(t, a.tlsAddr, r.o.PlatformHost, nil); err == nil {
 		t.Error("served without a certificate")
 	}
 	if took := time.Since(begun); took > 10*time.Second {
 		t.Errorf("the visitor waited %s for an authority", took)
 	}
-	r.served(platformHost, 30*time.Second)
+	r.served(r.o.PlatformHost, 30*time.Second)
 }
