@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"database/sql"
 	"errors"
+	"math"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,7 +27,7 @@ type figures struct {
 }
 
 func newFigures() figures {
-	return figures{
+	f := figures{
 		orders:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "shingle_acme_orders_total", Help: "Orders at certificate authorities, by how they went."}, []string{"ca", "outcome"}),
 		state:   prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "shingle_certificates", Help: "Hosts by the state of their certificate."}, []string{"state"}),
 		soonest: prometheus.NewGauge(prometheus.GaugeOpts{Name: "shingle_certificate_soonest_expiry_seconds", Help: "Seconds until the next certificate in use runs out."}),
@@ -34,6 +35,8 @@ func newFigures() figures {
 		refused: prometheus.NewCounter(prometheus.CounterOpts{Name: "shingle_tls_unknown_names_total", Help: "Handshakes for names that are not ours."}),
 		loads:   prometheus.NewCounter(prometheus.CounterOpts{Name: "shingle_tls_certificate_loads_total", Help: "Certificates read from Postgres for a handshake."}),
 	}
+	f.soonest.Set(math.Inf(1)) // nothing runs out where nothing is
+	return f
 }
 
 // handleWatch orders what is due or missing, sweeps what is over, and measures.
@@ -140,6 +143,7 @@ func (c *Certs) measure(ctx context.Context, tx bun.IDB) error {
 	c.state.WithLabelValues("issued").Set(float64(f.Issued))
 	c.state.WithLabelValues("failed").Set(float64(f.Failed))
 	c.late.Set(float64(f.Late))
+	c.soonest.Set(math.Inf(1))
 	if f.Soonest != nil {
 		c.soonest.Set(*f.Soonest)
 	}
