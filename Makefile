@@ -22,19 +22,19 @@ build: go ## Build bin/shingle
 	@mkdir -p bin
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/shingle ./cmd/shingle
 
-test: deps bin/tools/stripe-mock ## Vet and test with the race detector; pictures are kept as artefacts
+test: deps bin/tools/stripe-mock bin/tools/pebble ## Vet and test with the race detector; pictures are kept as artefacts
 	@scripts/test.sh
 
 check: test ## Test, then lint and look for known vulnerabilities
 	@scripts/check.sh
 
-bench: deps ## Run the benchmarks
+bench: deps bin/tools/pebble ## Run the benchmarks
 	@scripts/bench.sh
 
 deps: go ## Install what tests need and this machine lacks (Debian and Ubuntu)
 	@scripts/deps.sh
 
-tools: bin/tools/stripe-mock bin/tools/golangci-lint bin/tools/govulncheck ## Build the programs of tests and checks into bin/tools
+tools: bin/tools/stripe-mock bin/tools/pebble bin/tools/golangci-lint bin/tools/govulncheck ## Build the programs of tests and checks into bin/tools
 
 reset: ## Stop a running `make run` and delete its data
 	@scripts/reset.sh
@@ -46,6 +46,7 @@ go:
 	@command -v go >/dev/null || { echo 'Go is missing: install Go 1.26 or newer, then try again.' >&2; exit 1; }
 
 tool-path-stripe-mock := github.com/stripe/stripe-mock
+tool-path-pebble := github.com/letsencrypt/pebble/v2/cmd/pebble
 tool-path-golangci-lint := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 tool-path-govulncheck := golang.org/x/vuln/cmd/govulncheck
 

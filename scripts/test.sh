@@ -6,6 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 export SHINGLE_ARTIFACTS="${SHINGLE_ARTIFACTS:-${TMPDIR:-/tmp}/shingle-artifacts}"
 export SHINGLE_TEST_STRIPE_MOCK="${SHINGLE_TEST_STRIPE_MOCK:-$PWD/bin/tools/stripe-mock}"
+export SHINGLE_TEST_PEBBLE="${SHINGLE_TEST_PEBBLE:-$PWD/bin/tools/pebble}"
 # Settings of a running deployment are no business of the tests.
 for name in $(compgen -e SHINGLE_); do
 	case $name in SHINGLE_TEST_* | SHINGLE_ARTIFACTS) ;; *) unset "$name" ;; esac

@@ -25,6 +25,7 @@ import (
 	"shingle/authz"
 	"shingle/billing"
 	"shingle/candidates"
+	"shingle/domains/certs"
 	"shingle/internal/config"
 	"shingle/internal/fault"
 	"shingle/internal/links"
@@ -71,6 +72,7 @@ type app struct {
 	billing    *billing.Service
 	candidates *candidates.Service
 	launcher   *platform.Launcher
+	certs      *certs.Certs
 	sender     *mail.Sender
 	identities *mail.Identities
 	returns    *mail.Returns
@@ -152,6 +154,9 @@ func (a *app) services() (err error) {
 	if err := a.mailParts(); err != nil {
 		return err
 	}
+	if a.certs, err = a.newCerts(); err != nil {
+		return err
+	}
 	a.launcher = &platform.Launcher{Platform: a.platform, Operators: a.operators, Notifier: a.notifier, Links: a.links}
 	return nil
 }
@@ -222,7 +227,8 @@ func (a *app) registerTasks(ctx context.Context) error {
 	a.search.Register(a.mux)
 	a.billing.Register(a.mux)
 	a.candidates.Register(a.mux)
-	return errors.Join(jobs.Schedule(ctx), a.identities.Schedule(ctx), a.sweeper.Schedule(ctx), a.search.Schedule(ctx), a.billing.Schedule(ctx), a.candidates.Schedule(ctx))
+	a.certs.Register(a.mux)
+	return errors.Join(a.certs.Schedule(ctx), jobs.Schedule(ctx), a.identities.Schedule(ctx), a.sweeper.Schedule(ctx), a.search.Schedule(ctx), a.billing.Schedule(ctx), a.candidates.Schedule(ctx))
 }
 
 // brand is a board's colours for its mails.
@@ -265,6 +271,9 @@ func (a *app) background(ctx context.Context) error {
 func (a *app) work(ctx context.Context) error { return a.runner.Run(ctx, a.cfg.Concurrency) }
 
 func (a *app) close() {
+	if a.certs != nil {
+		a.certs.Close()
+	}
 	_ = a.files.Close()
 	if a.redis != nil {
 		_ = a.redis.Close()

@@ -6,15 +6,19 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
+	"github.com/uptrace/bun"
 
+	"shingle/domains/certs"
 	"shingle/internal/config"
 	"shingle/internal/pg"
 	"shingle/migrations"
+	"shingle/tenant"
 )
 
 func doctorCmd() *cobra.Command {
@@ -64,6 +68,9 @@ func examine(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	}
 	if cfg.TypesenseURL != "" {
 		found = append(found, finding{"Typesense", checkDial(ctx, cfg.TypesenseURL, "8108"), "check SHINGLE_TYPESENSE_URL; searches go to Postgres meanwhile"})
+	}
+	if cfg.TLSListen != "" {
+		found = append(found, finding{"Certificates", checkCertificates(ctx, cfg.PlatformDatabaseURL), "see docs/operations.md, Certificates"})
 	}
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	bad := 0
@@ -122,6 +129,42 @@ func checkWalls(ctx context.Context, rawURL string) error {
 		return fmt.Errorf("%d tables stand open", open)
 	}
 	return nil
+}
+
+// checkCertificates names the hosts whose certificate should have been renewed
+// by now, soonest end first.
+func checkCertificates(ctx context.Context, rawURL string) error {
+	db, err := pg.Open(rawURL, 1)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	var late []certs.Status
+	err = tenant.NewPlatform(db, nil).Read(ctx, func(ctx context.Context, tx bun.IDB) (err error) {
+		late, err = certs.Late(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("cannot be read (%s)", orDash(pg.Code(err)))
+	}
+	if len(late) == 0 {
+		return nil
+	}
+	var b strings.Builder
+	for i, s := range late {
+		if i == 3 {
+			fmt.Fprintf(&b, ", and %d more", len(late)-i)
+			break
+		}
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%s until %s", s.Host, s.NotAfter.UTC().Format("2 January"))
+		if s.Error != "" {
+			b.WriteString(" (" + strings.TrimSuffix(s.Error, ".") + ")")
+		}
+	}
+	return fmt.Errorf("%d run out soon: %s", len(late), b.String())
 }
 
 func checkSchema(ctx context.Context, rawURL string) error {

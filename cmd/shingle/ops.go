@@ -60,14 +60,25 @@ func listenAndServe(ctx context.Context, name, addr string, h http.Handler) erro
 }
 
 func serveOn(ctx context.Context, l net.Listener, h http.Handler) error {
-	srv := &http.Server{
+	srv := newServer(h)
+	return until(ctx, srv, func() error { return srv.Serve(l) })
+}
+
+const idleTimeout = 120 * time.Second
+
+func newServer(h http.Handler) *http.Server {
+	return &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       60 * time.Second,
 		WriteTimeout:      90 * time.Second,
-		IdleTimeout:       120 * time.Second,
+		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    32 << 10,
 	}
+}
+
+// until serves until ctx ends, then lets requests under way finish.
+func until(ctx context.Context, srv interface{ Shutdown(context.Context) error }, serve func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		<-ctx.Done()
@@ -75,7 +86,7 @@ func serveOn(ctx context.Context, l net.Listener, h http.Handler) error {
 		defer cancel()
 		done <- srv.Shutdown(drain)
 	}()
-	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if err := serve(); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return <-done

@@ -35,11 +35,14 @@ func serveCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return together(ctx, a.background,
-				func(ctx context.Context) error { return listenAndServe(ctx, "SHINGLE_LISTEN", a.cfg.Listen, h) },
+			listeners, err := a.listeners(ctx, h)
+			if err != nil {
+				return err
+			}
+			return together(ctx, append(listeners, a.background,
 				func(ctx context.Context) error {
 					return listenAndServe(ctx, "SHINGLE_OPS_LISTEN", a.cfg.OpsListen, opsHandler(a.registry, a.ready))
-				})
+				})...)
 		},
 	}
 }

@@ -35,6 +35,17 @@ type Config struct {
 	MigrateDatabaseURL  string `env:"SHINGLE_MIGRATE_DATABASE_URL" secret:"url"`
 	DatabaseConns       int    `env:"SHINGLE_DATABASE_CONNECTIONS" envDefault:"16"`
 
+	// TLSListen switches TLS on: serve listens there, worker orders certificates.
+	TLSListen    string `env:"SHINGLE_TLS_LISTEN"`
+	HTTP3        bool   `env:"SHINGLE_HTTP3"`
+	ACMEDir      string `env:"SHINGLE_ACME_DIRECTORY" envDefault:"https://acme-v02.api.letsencrypt.org/directory"`
+	ACMEEmail    string `env:"SHINGLE_ACME_EMAIL"`
+	ACMERoot     string `env:"SHINGLE_ACME_CA_ROOT"`
+	ACMEFallback string `env:"SHINGLE_ACME_FALLBACK_DIRECTORY"`
+	// ACMEFallbackEAB is "<key id>:<key>", where the authority binds accounts.
+	ACMEFallbackEAB string `env:"SHINGLE_ACME_FALLBACK_EAB" secret:"all"`
+	ACMEDNS         string `env:"SHINGLE_ACME_DNS" secret:"url"`
+
 	RedisURL     string `env:"SHINGLE_REDIS_URL" secret:"url"`
 	TypesenseURL string `env:"SHINGLE_TYPESENSE_URL"`
 	TypesenseKey string `env:"SHINGLE_TYPESENSE_KEY" secret:"all"`
@@ -142,6 +153,9 @@ func (c *Config) defaults(mode string) {
 			c.OpsListen = "127.0.0.1:9091"
 		}
 	}
+	if mode == "dev" {
+		c.TLSListen, c.HTTP3 = "", false // a developer's hosts end in localhost
+	}
 	if abs, err := filepath.Abs(c.DataDir); err == nil {
 		c.DataDir = abs
 	}
@@ -243,6 +257,7 @@ func (c *Config) check(mode string, before Problems) Problems {
 	if c.Concurrency < 1 && !unread("SHINGLE_WORKERS") {
 		bad("SHINGLE_WORKERS must be 1 or more")
 	}
+	c.checkTLS(mode, bad)
 	for _, t := range c.TrustedProxies {
 		if _, _, err := net.ParseCIDR(t); err != nil && net.ParseIP(t) == nil {
 			bad("SHINGLE_TRUSTED_PROXIES holds something that is not an address or CIDR")
@@ -291,6 +306,41 @@ func (c *Config) check(mode string, before Problems) Problems {
 		bad("SHINGLE_BOARD_DOMAIN holds the platform's own host: boards need another registrable domain, or their pages could set cookies for the platform")
 	}
 	return p
+}
+
+func (c *Config) checkTLS(mode string, bad func(string, ...any)) {
+	if c.TLSListen == "" {
+		if c.HTTP3 {
+			bad("SHINGLE_HTTP3 needs SHINGLE_TLS_LISTEN: HTTP/3 is spoken on the same port")
+		}
+		return
+	}
+	if _, _, err := net.SplitHostPort(c.TLSListen); err != nil {
+		bad("SHINGLE_TLS_LISTEN is not an address to listen on: write host:port or :443")
+	}
+	if mode != "serve" && mode != "worker" {
+		return
+	}
+	for name, raw := range map[string]string{"SHINGLE_ACME_DIRECTORY": c.ACMEDir, "SHINGLE_ACME_FALLBACK_DIRECTORY": c.ACMEFallback} {
+		if u, err := url.Parse(raw); raw != "" && (err != nil || u.Scheme != "https" || u.Host == "") {
+			bad("%s is not a certificate authority's directory: write https://acme.example.org/directory", name)
+		}
+	}
+	if c.ACMEFallback == c.ACMEDir {
+		bad("SHINGLE_ACME_FALLBACK_DIRECTORY is the same as SHINGLE_ACME_DIRECTORY: name another certificate authority, or none")
+	}
+	if id, key, found := strings.Cut(c.ACMEFallbackEAB, ":"); c.ACMEFallbackEAB != "" && (!found || id == "" || key == "" || c.ACMEFallback == "") {
+		bad("SHINGLE_ACME_FALLBACK_EAB is <key id>:<key>, and needs SHINGLE_ACME_FALLBACK_DIRECTORY")
+	}
+	if !strings.Contains(c.ACMEEmail, "@") {
+		bad("SHINGLE_ACME_EMAIL is missing: the certificate authority writes there when something is wrong with the account")
+	}
+	if u, err := url.Parse(c.PublicURL); err == nil && u.Scheme != "https" {
+		bad("SHINGLE_PUBLIC_URL begins with http:// while SHINGLE_TLS_LISTEN is set: write https://")
+	}
+	if u, err := url.Parse(c.ACMEDNS); c.ACMEDNS != "" && (err != nil || u.Scheme != "rfc2136" || u.User == nil || u.Host == "") {
+		bad("SHINGLE_ACME_DNS is not a DNS server that takes updates: write rfc2136://<key name>:<key, percent-encoded>@ns1.example.org:53")
+	}
 }
 
 func (c *Config) secret() []byte {

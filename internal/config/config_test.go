@@ -101,6 +101,15 @@ func TestOneProblem(t *testing.T) {
 		"Typesense without its key":  {map[string]string{"SHINGLE_TYPESENSE_URL": "http://typesense:8108"}, "go together"},
 		"a key that is too short":    {map[string]string{"SHINGLE_SECRET_KEY": "abc"}, "too short"},
 		"one connection":             {map[string]string{"SHINGLE_DATABASE_CONNECTIONS": "1"}, "2 or more"},
+		"TLS":                        {map[string]string{"SHINGLE_TLS_LISTEN": ":443", "SHINGLE_ACME_EMAIL": "tls@platform.example", "SHINGLE_HTTP3": "true"}, ""},
+		"TLS on no address":          {map[string]string{"SHINGLE_TLS_LISTEN": "443", "SHINGLE_ACME_EMAIL": "tls@platform.example"}, "not an address to listen on"},
+		"TLS without an address":     {map[string]string{"SHINGLE_TLS_LISTEN": ":443"}, "SHINGLE_ACME_EMAIL is missing"},
+		"TLS and plain links":        {map[string]string{"SHINGLE_TLS_LISTEN": ":443", "SHINGLE_ACME_EMAIL": "tls@platform.example", "SHINGLE_PUBLIC_URL": "http://platform.example"}, "write https://"},
+		"an authority without TLS":   {map[string]string{"SHINGLE_TLS_LISTEN": ":443", "SHINGLE_ACME_EMAIL": "tls@platform.example", "SHINGLE_ACME_DIRECTORY": "http://ca.example/dir"}, "not a certificate authority's directory"},
+		"a fallback on itself":       {map[string]string{"SHINGLE_TLS_LISTEN": ":443", "SHINGLE_ACME_EMAIL": "tls@platform.example", "SHINGLE_ACME_DIRECTORY": "https://ca.example/dir", "SHINGLE_ACME_FALLBACK_DIRECTORY": "https://ca.example/dir"}, "name another"},
+		"a binding without its key":  {map[string]string{"SHINGLE_TLS_LISTEN": ":443", "SHINGLE_ACME_EMAIL": "tls@platform.example", "SHINGLE_ACME_FALLBACK_DIRECTORY": "https://ca.example/dir", "SHINGLE_ACME_FALLBACK_EAB": "id"}, "<key id>:<key>"},
+		"DNS of another kind":        {map[string]string{"SHINGLE_TLS_LISTEN": ":443", "SHINGLE_ACME_EMAIL": "tls@platform.example", "SHINGLE_ACME_DNS": "https://dns.example"}, "rfc2136://"},
+		"HTTP/3 without TLS":         {map[string]string{"SHINGLE_HTTP3": "true"}, "needs SHINGLE_TLS_LISTEN"},
 		"a proxy that is no address": {map[string]string{"SHINGLE_TRUSTED_PROXIES": "10.0.0.0/8,proxy"}, "not an address"},
 	} {
 		t.Run(name, func(t *testing.T) {

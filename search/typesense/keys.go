@@ -2,9 +2,6 @@ package typesense
 
 import (
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/rand"
 	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
@@ -15,6 +12,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"shingle/internal/fault"
+	"shingle/internal/seal"
 	"shingle/tenant"
 )
 
@@ -25,37 +23,8 @@ type Sealer interface {
 	Open(sealed, context []byte) ([]byte, error)
 }
 
-type gcm struct{ aead cipher.AEAD }
-
-// NewSealer seals with AES-256-GCM under a key made from the program's secret.
-func NewSealer(secret []byte) (Sealer, error) {
-	if len(secret) < 16 {
-		return nil, fault.New(fault.Invalid, "the secret key is shorter than 16 bytes")
-	}
-	key := sha256.Sum256(append([]byte("shingle search keys\x00"), secret...))
-	block, err := aes.NewCipher(key[:])
-	if err != nil {
-		return nil, err
-	}
-	aead, err := cipher.NewGCM(block)
-	return gcm{aead}, err
-}
-
-func (g gcm) Seal(plain, context []byte) ([]byte, error) {
-	nonce := make([]byte, g.aead.NonceSize())
-	if _, err := rand.Read(nonce); err != nil {
-		return nil, err
-	}
-	return g.aead.Seal(nonce, nonce, plain, context), nil
-}
-
-func (g gcm) Open(sealed, context []byte) ([]byte, error) {
-	n := g.aead.NonceSize()
-	if len(sealed) < n {
-		return nil, errors.New("a sealed key is cut short")
-	}
-	return g.aead.Open(nil, sealed[:n], sealed[n:], context)
-}
+// NewSealer seals under a key made from the program's secret.
+func NewSealer(secret []byte) (Sealer, error) { return seal.New("shingle search keys", secret) }
 
 // server names the server in a key's row without its address.
 func (e *Engine) server() string {
