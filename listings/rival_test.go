@@ -203,7 +203,10 @@ func TestRivalBoardsFindNothing(t *testing.T) {
 				v, err := w.s.ReviewQueue(ctx, tx)
 				return len(v), err
 			},
-			"hold": func(ctx context.Context, tx bun.IDB) (int, error) { v, err := w.s.Hold(ctx, tx, o.ID); return yes(v != nil, err) },
+			"hold": func(ctx context.Context, tx bun.IDB) (int, error) {
+				v, err := w.s.Hold(ctx, tx, o.ID)
+				return yes(v != nil, err)
+			},
 			"revoke": func(ctx context.Context, tx bun.IDB) (int, error) { return 0, w.s.Revoke(ctx, tx, o.order, "mine") },
 			"pending": func(ctx context.Context, tx bun.IDB) (int, error) {
 				v, err := w.s.PendingRevision(ctx, tx, o.ID)

@@ -15,7 +15,7 @@ func (b board) seek() []Shot {
 	s := b.say
 	home := themes.Home{Layout: b.layout(""), Title: b.heroTitle, Text: b.heroText, Search: b.search(), Total: b.total, Categories: b.counts(),
 		Featured: b.featured(3), Latest: b.cards[2:], AllURL: "/jobs", Companies: b.companies(), Alert: b.alert(),
-		About: []string{s("We list jobs that we would take ourselves.", "Wir zeigen Stellen, die wir selbst annehmen würden."), s("Questions? Write to us.", "Fragen? Schreiben Sie uns.")},
+		About:     []string{s("We list jobs that we would take ourselves.", "Wir zeigen Stellen, die wir selbst annehmen würden."), s("Questions? Write to us.", "Fragen? Schreiben Sie uns.")},
 		Employers: &themes.Link{Text: s("Post a job from $199", "Stelle ab 249 € ausschreiben"), URL: "/employers"}}
 	empty := themes.Home{Layout: b.layout(""), Title: b.heroTitle, Search: b.search()}
 	facet := func(key, label string, open bool, values ...string) themes.Facet {
