@@ -3,6 +3,7 @@ package web_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
@@ -181,4 +182,32 @@ func TestFormsKeepWhatWasTyped(t *testing.T) {
 		t.Errorf("an alert for no address: %d", code)
 	}
 	lacks(t, "the alert", body, `value="no address"`, `name="query" value="q=lock"`, `action="/alerts"`)
+}
+
+// Drafts that name one address end after a while, from however many networks.
+func TestDraftsForOneAddressAreBounded(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	board := h.Board(t, "acme")
+	post := func(n int, email string) int {
+		form := url.Values{"title": {"Crane driver"}, "company_name": {"Harbour"}, "employment_type": {"full_time"}, "workplace": {"on_site"}, "city": {"Berlin"}, "country": {"DE"},
+			"description": {"Build cranes with us, day after day, at the harbour."}, "apply_method": {"board"}, "email": {email}}
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+board.PlatformHost+"/post", strings.NewReader(form.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.RemoteAddr = fmt.Sprintf("198.51.100.%d:4000", n)
+		rec := httptest.NewRecorder()
+		h.handler.ServeHTTP(rec, r)
+		return rec.Code
+	}
+	for n := range 20 {
+		if code := post(n, "victim@x.example"); code != http.StatusSeeOther {
+			t.Fatalf("draft %d: %d", n+1, code)
+		}
+	}
+	if code := post(21, "Victim@x.example"); code != http.StatusTooManyRequests {
+		t.Errorf("draft 21 for one address: %d, want 429", code)
+	}
+	if code := post(22, "other@x.example"); code != http.StatusSeeOther {
+		t.Errorf("another address: %d", code)
+	}
 }

@@ -3,7 +3,6 @@ package admin
 import (
 	"encoding/csv"
 	"net/http"
-	"strings"
 
 	"github.com/gin-gonic/gin"
 
@@ -84,7 +83,7 @@ func download(c *gin.Context, name string, rows [][]string) error {
 	w := csv.NewWriter(c.Writer)
 	for _, row := range rows {
 		for i, cell := range row {
-			row[i] = inert(cell)
+			row[i] = listings.CSVCell(cell)
 		}
 		if err := w.Write(row); err != nil {
 			return nil // the reader is gone; the answer has begun
@@ -92,12 +91,4 @@ func download(c *gin.Context, name string, rows [][]string) error {
 	}
 	w.Flush()
 	return nil
-}
-
-// inert keeps a spreadsheet from taking somebody's text for a formula.
-func inert(cell string) string {
-	if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) && strings.Trim(cell, "-0123456789.") != "" {
-		return "'" + cell
-	}
-	return cell
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -29,6 +30,10 @@ import (
 
 // postLimit bounds how many drafts a network may start on a board.
 var postLimit = accounts.Limit{N: 30, Period: time.Hour}
+
+// addressLimit bounds how many may name one address: it is written to about
+// each, and whoever types it need not own it.
+var addressLimit = accounts.Limit{N: 20, Period: 24 * time.Hour}
 
 // showPost shows the form, filled in as it was typed.
 func (e *Employer) showPost(c *gin.Context, status int, action string, v map[string]string, editing bool, cause error) error {
@@ -122,6 +127,9 @@ func (e *Employer) post(c *gin.Context) error {
 	}
 	if err == nil {
 		err = e.Limits.Allow(c.Request.Context(), accounts.LimitKey(t.ID, "post", client(c).Network()), postLimit)
+	}
+	if err == nil {
+		err = e.Limits.Allow(c.Request.Context(), accounts.LimitKey(t.ID, "post/to", strings.ToLower(content.Email)), addressLimit)
 	}
 	if err == nil {
 		content.Logo, err = e.storeLogo(c)
