@@ -161,8 +161,16 @@ func (s *Service) rebuildRemote(ctx context.Context) error {
 	return err
 }
 
-// IndexAll makes the Postgres index of the context's board anew: the bulk path
-// for seeds and imports.
+// AddIn brings listings that the caller's transaction has just inserted into the
+// Postgres index: the bulk path for seeds.
+func (s *Service) AddIn(ctx context.Context, tx bun.IDB, docs ...Document) error {
+	err := s.local.AddIn(ctx, tx, docs...)
+	s.metrics.wrote(s.local.Name(), err)
+	return err
+}
+
+// IndexAll makes the Postgres index of the context's board anew: for boards
+// whose listings came without their tasks.
 func (s *Service) IndexAll(ctx context.Context) error {
 	if err := s.local.Ensure(ctx); err != nil {
 		return err

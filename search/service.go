@@ -25,6 +25,8 @@ type Local interface {
 	// SearchIn, UpsertIn and DeleteIn work in the caller's transaction.
 	SearchIn(ctx context.Context, tx bun.IDB, q Query) (*Result, error)
 	UpsertIn(ctx context.Context, tx bun.IDB, docs ...Document) error
+	// AddIn is UpsertIn for listings that are new to the index.
+	AddIn(ctx context.Context, tx bun.IDB, docs ...Document) error
 	DeleteIn(ctx context.Context, tx bun.IDB, refs ...Ref) error
 }
 

@@ -6,10 +6,14 @@
 package postgres
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -33,6 +37,7 @@ const maxFacets = 4000
 type Engine struct {
 	db     *tenant.DB
 	langs  map[string]language
+	texts  texts
 	facets *otter.Cache[string, *counted]
 	flight singleflight.Group
 }
@@ -41,7 +46,7 @@ var _ search.Engine = (*Engine)(nil)
 
 // New makes the engine on the app's door.
 func New(db *tenant.DB) *Engine {
-	return &Engine{db: db, langs: languages(), facets: otter.Must(&otter.Options[string, *counted]{
+	return &Engine{db: db, langs: languages(), texts: newTexts(), facets: otter.Must(&otter.Options[string, *counted]{
 		MaximumSize: maxFacets, ExpiryCalculator: otter.ExpiryWriting[string, *counted](keepFacets)})}
 }
 
@@ -75,11 +80,28 @@ func (e *Engine) Delete(ctx context.Context, refs ...search.Ref) error {
 // UpsertIn writes documents in the caller's transaction and marks it as a
 // change that visitors see. An older version than the one held changes nothing.
 func (e *Engine) UpsertIn(ctx context.Context, tx bun.IDB, docs ...search.Document) error {
+	// Rows are locked in one order.
+	docs = slices.SortedStableFunc(slices.Values(docs), func(a, b search.Document) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	return e.upsert(ctx, tx, docs, keepCounts)
+}
+
+// AddIn is UpsertIn for listings that are new to the index: they count in the
+// vocabulary at once, and like texts are written together. Postgres merges the
+// new entries of its index a few hundred rows at a time, and the fewer words
+// those rows have among them, the less there is to do.
+func (e *Engine) AddIn(ctx context.Context, tx bun.IDB, docs ...search.Document) error {
+	docs = slices.SortedFunc(slices.Values(docs), func(a, b search.Document) int {
+		return cmp.Or(strings.Compare(a.Text, b.Text), bytes.Compare(a.ID[:], b.ID[:]))
+	})
+	return e.upsert(ctx, tx, docs, addCounts)
+}
+
+func (e *Engine) upsert(ctx context.Context, tx bun.IDB, docs []search.Document, c counting) error {
 	terms := newVocabulary()
 	if err := e.write(ctx, tx, docs, terms); err != nil {
 		return err
 	}
-	if err := writeTerms(ctx, tx, terms.sorted(), false); err != nil {
+	if err := writeTerms(ctx, tx, terms.sorted(), c); err != nil {
 		return err
 	}
 	tenant.Changed(ctx)
@@ -95,64 +117,23 @@ func (e *Engine) write(ctx context.Context, tx bun.IDB, docs []search.Document, 
 	if len(docs) == 0 {
 		return nil
 	}
-	lang := e.language(t.Locale)
-	// The last of two of one listing wins, and rows are locked in one order.
+	// The last of two of one listing wins.
 	latest := make(map[uuid.UUID]int, len(docs))
 	for i := range docs {
 		if j, twice := latest[docs[i].ID]; !twice || docs[j].Version <= docs[i].Version {
 			latest[docs[i].ID] = i
 		}
 	}
-	rows := make([]row, 0, len(latest))
-	for i := range docs {
-		if latest[docs[i].ID] == i {
-			rows = append(rows, analyse(t.ID, lang, &docs[i], terms))
+	order := slices.Sorted(maps.Values(latest))
+	a := analyser{lang: e.language(t.Locale), seeds: seedsOf(t.ID), texts: e.texts, terms: terms}
+	for part := range slices.Chunk(order, maxRows) {
+		var rows columns
+		for _, i := range part {
+			rows.add(&docs[i], &a)
 		}
-	}
-	slices.SortFunc(rows, func(a, b row) int { return compare(a.ID, b.ID) })
-	data, err := json.Marshal(rows)
-	if err != nil {
-		return fmt.Errorf("search documents: %w", err)
-	}
-	_, err = tx.NewRaw(`INSERT INTO search_documents AS d (tenant_id, id, version, gone, indexed_at, featured, published_at, ends_at,
-			salary_top, type, workplace, category, company, seniority, countries, title_words, head_words, words)
-		SELECT ?::uuid, id, version, false, clock_timestamp(), featured, published_at, ends_at,
-			salary_top, type, workplace, category, company, seniority, countries, title_words, head_words, words
-		FROM json_to_recordset(?::json) AS x (id uuid, version bigint, featured boolean, published_at timestamptz, ends_at timestamptz,
-			salary_top bigint, type text, workplace text, category text, company text, seniority text, countries text[],
-			title_words bigint[], head_words bigint[], words bigint[])
-		ON CONFLICT (tenant_id, id) DO UPDATE SET version = excluded.version, gone = false, indexed_at = excluded.indexed_at,
-			featured = excluded.featured, published_at = excluded.published_at, ends_at = excluded.ends_at,
-			salary_top = excluded.salary_top, type = excluded.type, workplace = excluded.workplace, category = excluded.category,
-			company = excluded.company, seniority = excluded.seniority, countries = excluded.countries,
-			title_words = excluded.title_words, head_words = excluded.head_words, words = excluded.words
-		WHERE d.version <= excluded.version`, t.ID, string(data)).Exec(ctx)
-	if err != nil {
-		return fmt.Errorf("writing search documents: %w", err)
-	}
-	return nil
-}
-
-// writeTerms adds terms; counts replaces what is known of their number.
-func writeTerms(ctx context.Context, tx bun.IDB, terms []*term, counts bool) error {
-	id, err := tenant.IDFrom(ctx)
-	if err != nil || len(terms) == 0 {
-		return err
-	}
-	data, err := json.Marshal(terms)
-	if err != nil {
-		return fmt.Errorf("search terms: %w", err)
-	}
-	conflict := "DO NOTHING"
-	if counts {
-		conflict = "DO UPDATE SET n = excluded.n, label = excluded.label, key = excluded.key, seen_at = excluded.seen_at"
-	}
-	_, err = tx.NewRaw(`INSERT INTO search_terms (tenant_id, kind, term, label, key, n)
-		SELECT ?::uuid, kind, term, label, key, n
-		FROM json_to_recordset(?::json) AS x (kind text, term text, label text, key bigint, n int)
-		ON CONFLICT (tenant_id, kind, term) `+conflict, id, string(data)).Exec(ctx)
-	if err != nil {
-		return fmt.Errorf("writing search terms: %w", err)
+		if err := rows.write(ctx, tx, t.ID); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -224,7 +205,7 @@ func (e *Engine) Rebuild(ctx context.Context, all search.Documents) error {
 		}
 	}
 	for batch := range slices.Chunk(terms.sorted(), 2000) {
-		err := e.db.Write(ctx, func(ctx context.Context, tx bun.IDB) error { return writeTerms(ctx, tx, batch, true) })
+		err := e.db.Write(ctx, func(ctx context.Context, tx bun.IDB) error { return writeTerms(ctx, tx, batch, setCounts) })
 		if err != nil {
 			return err
 		}
