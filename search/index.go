@@ -161,12 +161,18 @@ func (s *Service) rebuildRemote(ctx context.Context) error {
 	return err
 }
 
-// AddIn brings listings that the caller's transaction has just inserted into the
-// Postgres index: the bulk path for seeds.
-func (s *Service) AddIn(ctx context.Context, tx bun.IDB, docs ...Document) error {
-	err := s.local.AddIn(ctx, tx, docs...)
-	s.metrics.wrote(s.local.Name(), err)
-	return err
+// Prepare analyses listings that are new, for the Postgres index: the bulk path
+// for seeds, whose transaction inserts them and then calls what it returns.
+func (s *Service) Prepare(ctx context.Context, docs ...Document) (Write, error) {
+	write, err := s.local.Prepare(ctx, docs...)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, tx bun.IDB) error {
+		err := write(ctx, tx)
+		s.metrics.wrote(s.local.Name(), err)
+		return err
+	}, nil
 }
 
 // IndexAll makes the Postgres index of the context's board anew: for boards

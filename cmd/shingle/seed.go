@@ -168,9 +168,13 @@ func (a *app) seedBoard(ctx context.Context, n, want int, ads []ad, bar *progres
 			for i := range rows {
 				docs[i] = search.NewDocument(&rows[i], texts[i])
 			}
+			index, err := a.search.Prepare(ctx, docs...)
+			if err != nil {
+				return err
+			}
 			oneBoard.Lock()
 			defer oneBoard.Unlock()
-			return a.search.AddIn(ctx, tx, docs...)
+			return index(ctx, tx)
 		})
 		if err != nil {
 			return 0, err

@@ -7,7 +7,6 @@ package postgres
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -80,42 +79,62 @@ func (e *Engine) Delete(ctx context.Context, refs ...search.Ref) error {
 // UpsertIn writes documents in the caller's transaction and marks it as a
 // change that visitors see. An older version than the one held changes nothing.
 func (e *Engine) UpsertIn(ctx context.Context, tx bun.IDB, docs ...search.Document) error {
-	// Rows are locked in one order.
-	docs = slices.SortedStableFunc(slices.Values(docs), func(a, b search.Document) int { return bytes.Compare(a.ID[:], b.ID[:]) })
-	return e.upsert(ctx, tx, docs, keepCounts)
-}
-
-// AddIn is UpsertIn for listings that are new to the index: they count in the
-// vocabulary at once, and like texts are written together. Postgres merges the
-// new entries of its index a few hundred rows at a time, and the fewer words
-// those rows have among them, the less there is to do.
-func (e *Engine) AddIn(ctx context.Context, tx bun.IDB, docs ...search.Document) error {
-	docs = slices.SortedFunc(slices.Values(docs), func(a, b search.Document) int {
-		return cmp.Or(strings.Compare(a.Text, b.Text), bytes.Compare(a.ID[:], b.ID[:]))
-	})
-	return e.upsert(ctx, tx, docs, addCounts)
-}
-
-func (e *Engine) upsert(ctx context.Context, tx bun.IDB, docs []search.Document, c counting) error {
 	terms := newVocabulary()
 	if err := e.write(ctx, tx, docs, terms); err != nil {
 		return err
 	}
-	if err := writeTerms(ctx, tx, terms.sorted(), c); err != nil {
+	if err := writeTerms(ctx, tx, terms.sorted(), keepCounts); err != nil {
 		return err
 	}
 	tenant.Changed(ctx)
 	return nil
 }
 
-// write upserts documents and collects their terms.
+// Prepare analyses listings that are new to the index; what it returns writes
+// them as UpsertIn does, and they count in the vocabulary at once. Like texts
+// are written together: Postgres merges the new entries of its index a few
+// hundred rows at a time, and the fewer words those rows have among them, the
+// less there is to do.
+func (e *Engine) Prepare(ctx context.Context, docs ...search.Document) (search.Write, error) {
+	docs = slices.SortedFunc(slices.Values(docs), func(a, b search.Document) int {
+		if c := strings.Compare(a.Text, b.Text); c != 0 {
+			return c
+		}
+		return bytes.Compare(a.ID[:], b.ID[:])
+	})
+	terms := newVocabulary()
+	rows, err := e.analyse(ctx, docs, terms)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, tx bun.IDB) error {
+		if err := writeRows(ctx, tx, rows); err != nil {
+			return err
+		}
+		if err := writeTerms(ctx, tx, terms.sorted(), addCounts); err != nil {
+			return err
+		}
+		tenant.Changed(ctx)
+		return nil
+	}, nil
+}
+
+// write upserts documents, locking rows in one order, and collects their terms.
 func (e *Engine) write(ctx context.Context, tx bun.IDB, docs []search.Document, terms *vocabulary) error {
+	docs = slices.SortedStableFunc(slices.Values(docs), func(a, b search.Document) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	rows, err := e.analyse(ctx, docs, terms)
+	if err != nil {
+		return err
+	}
+	return writeRows(ctx, tx, rows)
+}
+
+// analyse turns documents into rows, some hundred in each part, and adds what
+// their heads say to terms.
+func (e *Engine) analyse(ctx context.Context, docs []search.Document, terms *vocabulary) ([]*columns, error) {
 	t := tenant.From(ctx)
 	if t == nil {
-		return fault.New(fault.Internal, "no board in the context")
-	}
-	if len(docs) == 0 {
-		return nil
+		return nil, fault.New(fault.Internal, "no board in the context")
 	}
 	// The last of two of one listing wins.
 	latest := make(map[uuid.UUID]int, len(docs))
@@ -124,18 +143,16 @@ func (e *Engine) write(ctx context.Context, tx bun.IDB, docs []search.Document, 
 			latest[docs[i].ID] = i
 		}
 	}
-	order := slices.Sorted(maps.Values(latest))
 	a := analyser{lang: e.language(t.Locale), seeds: seedsOf(t.ID), texts: e.texts, terms: terms}
-	for part := range slices.Chunk(order, maxRows) {
-		var rows columns
+	var out []*columns
+	for part := range slices.Chunk(slices.Sorted(maps.Values(latest)), maxRows) {
+		rows := new(columns)
 		for _, i := range part {
 			rows.add(&docs[i], &a)
 		}
-		if err := rows.write(ctx, tx, t.ID); err != nil {
-			return err
-		}
+		out = append(out, rows)
 	}
-	return nil
+	return out, nil
 }
 
 // DeleteIn takes listings out in the caller's transaction. The row stays as a

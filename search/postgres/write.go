@@ -206,7 +206,20 @@ func (c *columns) add(d *search.Document, a *analyser) {
 	c.words.add(words)
 }
 
-// write upserts the rows. Older versions than those held change nothing.
+// writeRows upserts documents. Older versions than those held change nothing.
+func writeRows(ctx context.Context, tx bun.IDB, parts []*columns) error {
+	board, err := tenant.IDFrom(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range parts {
+		if err := c.write(ctx, tx, board); err != nil {
+			return fmt.Errorf("writing search documents: %w", err)
+		}
+	}
+	return nil
+}
+
 func (c *columns) write(ctx context.Context, tx bun.IDB, board tenant.ID) error {
 	_, err := tenant.ExecColumns(ctx, tx, `INSERT INTO search_documents AS d (tenant_id, id, version, gone, indexed_at, featured, published_at, ends_at,
 			salary_top, type, workplace, category, company, seniority, countries, title_words, head_words, words)
@@ -224,10 +237,7 @@ func (c *columns) write(ctx context.Context, tx bun.IDB, board tenant.ID) error 
 		board.String(), c.id, c.version, c.featured, c.published, c.ends, c.salary, c.kind, c.workplace, c.category, c.company, c.seniority,
 		c.countries.elements(), c.countries.begins(), c.countries.ends, c.title.elements(), c.title.begins(), c.title.ends,
 		c.head.elements(), c.head.begins(), c.head.ends, c.words.elements(), c.words.begins(), c.words.ends)
-	if err != nil {
-		return fmt.Errorf("writing search documents: %w", err)
-	}
-	return nil
+	return err
 }
 
 // counting says what becomes of the number that a known term has.
