@@ -56,20 +56,16 @@ func (s *Store) BulkInsert(ctx context.Context, tx bun.IDB, ls []Listing, index 
 			}
 			steps = append(steps, Move{ID: tenant.NewRowID(), ListingID: l.ID, To: l.State, ActorKind: actor.Kind, ActorID: actor.NullID(), Reason: l.Source, At: now})
 		}
-		if _, err := tx.NewInsert().Model(&part).Exec(ctx); err != nil {
+		if err := tenant.InsertAll(ctx, tx, part); err != nil {
 			return err
 		}
-		if len(places) > 0 {
-			if _, err := tx.NewInsert().Model(&places).Exec(ctx); err != nil {
-				return err
-			}
+		if err := tenant.InsertAll(ctx, tx, places); err != nil {
+			return err
 		}
-		if len(grants) > 0 {
-			if _, err := tx.NewInsert().Model(&grants).Exec(ctx); err != nil {
-				return err
-			}
+		if err := tenant.InsertAll(ctx, tx, grants); err != nil {
+			return err
 		}
-		if _, err := tx.NewInsert().Model(&steps).Exec(ctx); err != nil {
+		if err := tenant.InsertAll(ctx, tx, steps); err != nil {
 			return err
 		}
 		for i := range part {
@@ -149,7 +145,7 @@ func (s *Store) BulkCompanies(ctx context.Context, tx bun.IDB, cs []Company) err
 	for len(cs) > 0 {
 		part := cs[:min(bulkRows, len(cs))]
 		cs = cs[len(part):]
-		if _, err := tx.NewInsert().Model(&part).Exec(ctx); err != nil {
+		if err := tenant.InsertAll(ctx, tx, part); err != nil {
 			return err
 		}
 	}

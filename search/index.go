@@ -161,8 +161,22 @@ func (s *Service) rebuildRemote(ctx context.Context) error {
 	return err
 }
 
-// IndexAll makes the Postgres index of the context's board anew: the bulk path
-// for seeds and imports.
+// Prepare analyses listings that are new, for the Postgres index: the bulk path
+// for seeds, whose transaction inserts them and then calls what it returns.
+func (s *Service) Prepare(ctx context.Context, docs ...Document) (Write, error) {
+	write, err := s.local.Prepare(ctx, docs...)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, tx bun.IDB) error {
+		err := write(ctx, tx)
+		s.metrics.wrote(s.local.Name(), err)
+		return err
+	}, nil
+}
+
+// IndexAll makes the Postgres index of the context's board anew: for boards
+// whose listings came without their tasks.
 func (s *Service) IndexAll(ctx context.Context) error {
 	if err := s.local.Ensure(ctx); err != nil {
 		return err

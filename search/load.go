@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/uptrace/bun"
 	"golang.org/x/net/html"
 
+	"shingle/listings"
 	"shingle/tenant"
 )
 
@@ -132,18 +134,50 @@ func (l *loaded) document() Document {
 		Tags: l.Tags, Type: l.Type, Workplace: l.Workplace, Seniority: l.Seniority, SalaryMin: l.Low, SalaryMax: l.High,
 		Featured: l.Featured, PublishedAt: l.Published, EndsAt: l.Ends, Text: PlainText(l.Text)}
 	_ = json.Unmarshal(l.Places, &d.Places) // our own json_build_object
-	seen := map[string]bool{}
+	d.Countries = countries(d.Places, l.Anywhere)
+	return d
+}
+
+// countries are where the job is or may be done from, each once.
+func countries(places []Place, anywhere []string) []string {
+	var out []string
 	country := func(c string) {
-		if isCountry(c) && !seen[c] {
-			seen[c] = true
-			d.Countries = append(d.Countries, c)
+		if isCountry(c) && !slices.Contains(out, c) {
+			out = append(out, c)
 		}
 	}
-	for _, p := range d.Places {
+	for _, p := range places {
 		country(p.Country)
 	}
-	for _, c := range l.Anywhere {
+	for _, c := range anywhere {
 		country(c)
+	}
+	return out
+}
+
+// NewDocument is the document of a listing whose company, category and places
+// are loaded, with its description as plain text.
+func NewDocument(l *listings.Listing, text string) Document {
+	d := Document{ID: l.ID, Version: l.Version, Title: l.Title, Company: l.Company.Name, CompanySlug: l.Company.Slug,
+		Tags: l.Tags, Type: l.EmploymentType, Workplace: l.Workplace, Seniority: l.Seniority, Featured: l.Featured, PublishedAt: l.CreatedAt, Text: text}
+	if l.Category != nil {
+		d.Category = l.Category.Slug
+	}
+	for _, p := range l.Places {
+		d.Places = append(d.Places, Place{Country: p.Country, Region: p.Region, City: p.City})
+	}
+	d.Countries = countries(d.Places, l.ApplicantCountries)
+	if l.SalaryYearMin != nil {
+		d.SalaryMin = *l.SalaryYearMin
+	}
+	if l.SalaryYearMax != nil {
+		d.SalaryMax = *l.SalaryYearMax
+	}
+	if l.PublishedAt != nil {
+		d.PublishedAt = *l.PublishedAt
+	}
+	if l.EndsAt != nil {
+		d.EndsAt = *l.EndsAt
 	}
 	return d
 }

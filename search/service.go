@@ -25,8 +25,13 @@ type Local interface {
 	// SearchIn, UpsertIn and DeleteIn work in the caller's transaction.
 	SearchIn(ctx context.Context, tx bun.IDB, q Query) (*Result, error)
 	UpsertIn(ctx context.Context, tx bun.IDB, docs ...Document) error
+	// Prepare analyses listings that are new to the index.
+	Prepare(ctx context.Context, docs ...Document) (Write, error)
 	DeleteIn(ctx context.Context, tx bun.IDB, refs ...Ref) error
 }
+
+// Write writes what was prepared, in a transaction on the same board.
+type Write func(ctx context.Context, tx bun.IDB) error
 
 // Options are what a service stands on.
 type Options struct {

@@ -8,8 +8,10 @@ import (
 	"html"
 	"math/rand/v2"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +22,7 @@ import (
 
 	"shingle/internal/demo"
 	"shingle/listings"
+	"shingle/search"
 	"shingle/tenant"
 )
 
@@ -40,6 +43,8 @@ type ad struct {
 	Description    string `json:"description"`
 	Requirements   string `json:"requirements"`
 	Benefits       string `json:"benefits"`
+
+	text string // the description without markup
 }
 
 func seedCmd() *cobra.Command {
@@ -76,10 +81,16 @@ func (a *app) seed(ctx context.Context, boards, perBoard int, file string) error
 	if err != nil {
 		return err
 	}
+	// Rows are made and forgotten: collecting them four times less often leaves
+	// the processor to Postgres, for some ten megabytes.
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	bar := progressbar.NewOptions(boards*perBoard, progressbar.OptionSetWriter(os.Stderr), progressbar.OptionSetDescription("listings"),
 		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("listings"), progressbar.OptionThrottle(200*time.Millisecond))
 	begun := time.Now()
 	var made atomic.Int64
+	// Documents are written a board at a time: the index merges what waits, and
+	// words of several boards are several times the work.
+	var oneBoard sync.Mutex
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(seedAtOnce)
 	for n := 1; n <= boards; n++ {
@@ -92,7 +103,7 @@ func (a *app) seed(ctx context.Context, boards, perBoard int, file string) error
 					return plainError(err)
 				}
 			}
-			added, err := a.seedBoard(tenant.With(ctx, t), n, perBoard, ads, bar)
+			added, err := a.seedBoard(tenant.With(ctx, t), n, perBoard, ads, bar, &oneBoard)
 			if err != nil {
 				return fmt.Errorf("board %s: %w", slug, err)
 			}
@@ -113,10 +124,10 @@ func (a *app) seed(ctx context.Context, boards, perBoard int, file string) error
 // for Postgres, another prepares its rows.
 const seedAtOnce = 3
 
-// seedChunk is how many listings one transaction writes.
-const seedChunk = 2000
+// seedChunk is how many listings one transaction writes, with their documents.
+const seedChunk = 2500
 
-func (a *app) seedBoard(ctx context.Context, n, want int, ads []ad, bar *progressbar.ProgressBar) (int, error) {
+func (a *app) seedBoard(ctx context.Context, n, want int, ads []ad, bar *progressbar.ProgressBar, oneBoard *sync.Mutex) (int, error) {
 	have := 0
 	var cats []listings.Category
 	err := a.db.Read(ctx, func(ctx context.Context, tx bun.IDB) (err error) {
@@ -133,23 +144,45 @@ func (a *app) seedBoard(ctx context.Context, n, want int, ads []ad, bar *progres
 	_ = bar.Add(have)
 	rng := rand.New(rand.NewPCG(uint64(n), 7)) // #nosec G404 -- the same data every time
 	cos := seedCompanies(rng, max(5, want/20), have)
-	err = a.db.Write(ctx, func(ctx context.Context, tx bun.IDB) error { return a.listings.BulkCompanies(ctx, tx, cos) })
-	if err != nil {
-		return 0, err
-	}
 	for done := have; done < want; {
-		rows := make([]listings.Listing, 0, seedChunk)
+		rows, texts := make([]listings.Listing, 0, seedChunk), make([]string, 0, seedChunk)
 		for i := done; i < min(want, done+seedChunk); i++ {
-			rows = append(rows, seedListing(rng, &ads[(i*31+n*17)%len(ads)], cos, cats))
+			d := &ads[(i*31+n*17)%len(ads)]
+			rows, texts = append(rows, seedListing(rng, d, cos, cats)), append(texts, d.text)
 		}
-		err := a.db.Write(ctx, func(ctx context.Context, tx bun.IDB) error { return a.listings.BulkInsert(ctx, tx, rows, false) })
+		first := done == have
+		err := a.db.Write(ctx, func(ctx context.Context, tx bun.IDB) error {
+			// A crash of the server may lose the last moment of it; the seed then goes on from there.
+			if _, err := tx.ExecContext(ctx, "SET LOCAL synchronous_commit = off"); err != nil {
+				return err
+			}
+			if first {
+				if err := a.listings.BulkCompanies(ctx, tx, cos); err != nil {
+					return err
+				}
+			}
+			if err := a.listings.BulkInsert(ctx, tx, rows, false); err != nil {
+				return err
+			}
+			docs := make([]search.Document, len(rows))
+			for i := range rows {
+				docs[i] = search.NewDocument(&rows[i], texts[i])
+			}
+			index, err := a.search.Prepare(ctx, docs...)
+			if err != nil {
+				return err
+			}
+			oneBoard.Lock()
+			defer oneBoard.Unlock()
+			return index(ctx, tx)
+		})
 		if err != nil {
 			return 0, err
 		}
 		done += len(rows)
 		_ = bar.Add(len(rows))
 	}
-	return want - have, a.search.IndexAll(ctx)
+	return want - have, nil
 }
 
 var (
@@ -176,7 +209,8 @@ var seedTypes = map[string]string{"full-time": listings.FullTime, "part-time": l
 func seedListing(rng *rand.Rand, d *ad, cos []listings.Company, cats []listings.Category) listings.Listing {
 	published := time.Now().Add(-time.Duration(rng.Int64N(int64(28 * 24 * time.Hour))))
 	ends := published.AddDate(0, 0, 30+rng.IntN(30))
-	l := listings.Listing{CompanyID: cos[rng.IntN(len(cos))].ID, State: listings.Live, Title: seedRanks[rng.IntN(len(seedRanks))] + d.Title, Description: seedText(d), Source: listings.FromSeed,
+	co := &cos[rng.IntN(len(cos))]
+	l := listings.Listing{CompanyID: co.ID, Company: co, State: listings.Live, Title: seedRanks[rng.IntN(len(seedRanks))] + d.Title, Description: d.Description, Source: listings.FromSeed,
 		EmploymentType: listings.FullTime, Workplace: listings.Workplaces()[rng.IntN(3)], PublishedAt: &published, EndsAt: &ends, Featured: rng.IntN(40) == 0}
 	if t := seedTypes[strings.ToLower(d.EmploymentType)]; t != "" {
 		l.EmploymentType = t
@@ -184,8 +218,8 @@ func seedListing(rng *rand.Rand, d *ad, cos []listings.Company, cats []listings.
 		l.EmploymentType = listings.EmploymentTypes()[rng.IntN(4)]
 	}
 	if len(cats) > 0 {
-		id := cats[rng.IntN(len(cats))].ID
-		l.CategoryID = &id
+		l.Category = &cats[rng.IntN(len(cats))]
+		l.CategoryID = &l.Category.ID
 	}
 	if d.Country != "" && d.City != "" && rng.IntN(3) == 0 {
 		l.Places = []listings.Place{{Country: d.Country, Region: d.Region, City: d.City}}
@@ -207,9 +241,6 @@ func seedListing(rng *rand.Rand, d *ad, cos []listings.Company, cats []listings.
 	}
 	return l
 }
-
-// seedText is the ad's text as clean HTML, made once an ad.
-func seedText(d *ad) string { return d.Description }
 
 func readAds(file string) ([]ad, error) {
 	if file == "" {
@@ -244,6 +275,7 @@ func readAds(file string) ([]ad, error) {
 			}
 		}
 		d.Description = listings.Sanitise(b.String())
+		d.text = search.PlainText(d.Description)
 		out = append(out, d)
 	}
 	if err := in.Err(); err != nil {
@@ -269,6 +301,7 @@ func demoAds() ([]ad, error) {
 				if len(l.Tags) > 0 {
 					d.Department = l.Tags[0]
 				}
+				d.text = search.PlainText(d.Description)
 				out = append(out, d)
 			}
 		}

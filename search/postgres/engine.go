@@ -6,10 +6,13 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -33,6 +36,7 @@ const maxFacets = 4000
 type Engine struct {
 	db     *tenant.DB
 	langs  map[string]language
+	texts  texts
 	facets *otter.Cache[string, *counted]
 	flight singleflight.Group
 }
@@ -41,7 +45,7 @@ var _ search.Engine = (*Engine)(nil)
 
 // New makes the engine on the app's door.
 func New(db *tenant.DB) *Engine {
-	return &Engine{db: db, langs: languages(), facets: otter.Must(&otter.Options[string, *counted]{
+	return &Engine{db: db, langs: languages(), texts: newTexts(), facets: otter.Must(&otter.Options[string, *counted]{
 		MaximumSize: maxFacets, ExpiryCalculator: otter.ExpiryWriting[string, *counted](keepFacets)})}
 }
 
@@ -79,82 +83,76 @@ func (e *Engine) UpsertIn(ctx context.Context, tx bun.IDB, docs ...search.Docume
 	if err := e.write(ctx, tx, docs, terms); err != nil {
 		return err
 	}
-	if err := writeTerms(ctx, tx, terms.sorted(), false); err != nil {
+	if err := writeTerms(ctx, tx, terms.sorted(), keepCounts); err != nil {
 		return err
 	}
 	tenant.Changed(ctx)
 	return nil
 }
 
-// write upserts documents and collects their terms.
+// Prepare analyses listings that are new to the index; what it returns writes
+// them as UpsertIn does, and they count in the vocabulary at once. Like texts
+// are written together: Postgres merges the new entries of its index a few
+// hundred rows at a time, and the fewer words those rows have among them, the
+// less there is to do.
+func (e *Engine) Prepare(ctx context.Context, docs ...search.Document) (search.Write, error) {
+	docs = slices.SortedFunc(slices.Values(docs), func(a, b search.Document) int {
+		if c := strings.Compare(a.Text, b.Text); c != 0 {
+			return c
+		}
+		return bytes.Compare(a.ID[:], b.ID[:])
+	})
+	terms := newVocabulary()
+	rows, err := e.analyse(ctx, docs, terms)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, tx bun.IDB) error {
+		if err := writeRows(ctx, tx, rows); err != nil {
+			return err
+		}
+		if err := writeTerms(ctx, tx, terms.sorted(), addCounts); err != nil {
+			return err
+		}
+		tenant.Changed(ctx)
+		return nil
+	}, nil
+}
+
+// write upserts documents, locking rows in one order, and collects their terms.
 func (e *Engine) write(ctx context.Context, tx bun.IDB, docs []search.Document, terms *vocabulary) error {
+	docs = slices.SortedStableFunc(slices.Values(docs), func(a, b search.Document) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	rows, err := e.analyse(ctx, docs, terms)
+	if err != nil {
+		return err
+	}
+	return writeRows(ctx, tx, rows)
+}
+
+// analyse turns documents into rows, some hundred in each part, and adds what
+// their heads say to terms.
+func (e *Engine) analyse(ctx context.Context, docs []search.Document, terms *vocabulary) ([]*columns, error) {
 	t := tenant.From(ctx)
 	if t == nil {
-		return fault.New(fault.Internal, "no board in the context")
+		return nil, fault.New(fault.Internal, "no board in the context")
 	}
-	if len(docs) == 0 {
-		return nil
-	}
-	lang := e.language(t.Locale)
-	// The last of two of one listing wins, and rows are locked in one order.
+	// The last of two of one listing wins.
 	latest := make(map[uuid.UUID]int, len(docs))
 	for i := range docs {
 		if j, twice := latest[docs[i].ID]; !twice || docs[j].Version <= docs[i].Version {
 			latest[docs[i].ID] = i
 		}
 	}
-	rows := make([]row, 0, len(latest))
-	for i := range docs {
-		if latest[docs[i].ID] == i {
-			rows = append(rows, analyse(t.ID, lang, &docs[i], terms))
+	a := analyser{lang: e.language(t.Locale), seeds: seedsOf(t.ID), texts: e.texts, terms: terms}
+	var out []*columns
+	for part := range slices.Chunk(slices.Sorted(maps.Values(latest)), maxRows) {
+		rows := new(columns)
+		for _, i := range part {
+			rows.add(&docs[i], &a)
 		}
+		out = append(out, rows)
 	}
-	slices.SortFunc(rows, func(a, b row) int { return compare(a.ID, b.ID) })
-	data, err := json.Marshal(rows)
-	if err != nil {
-		return fmt.Errorf("search documents: %w", err)
-	}
-	_, err = tx.NewRaw(`INSERT INTO search_documents AS d (tenant_id, id, version, gone, indexed_at, featured, published_at, ends_at,
-			salary_top, type, workplace, category, company, seniority, countries, title_words, head_words, words)
-		SELECT ?::uuid, id, version, false, clock_timestamp(), featured, published_at, ends_at,
-			salary_top, type, workplace, category, company, seniority, countries, title_words, head_words, words
-		FROM json_to_recordset(?::json) AS x (id uuid, version bigint, featured boolean, published_at timestamptz, ends_at timestamptz,
-			salary_top bigint, type text, workplace text, category text, company text, seniority text, countries text[],
-			title_words bigint[], head_words bigint[], words bigint[])
-		ON CONFLICT (tenant_id, id) DO UPDATE SET version = excluded.version, gone = false, indexed_at = excluded.indexed_at,
-			featured = excluded.featured, published_at = excluded.published_at, ends_at = excluded.ends_at,
-			salary_top = excluded.salary_top, type = excluded.type, workplace = excluded.workplace, category = excluded.category,
-			company = excluded.company, seniority = excluded.seniority, countries = excluded.countries,
-			title_words = excluded.title_words, head_words = excluded.head_words, words = excluded.words
-		WHERE d.version <= excluded.version`, t.ID, string(data)).Exec(ctx)
-	if err != nil {
-		return fmt.Errorf("writing search documents: %w", err)
-	}
-	return nil
-}
-
-// writeTerms adds terms; counts replaces what is known of their number.
-func writeTerms(ctx context.Context, tx bun.IDB, terms []*term, counts bool) error {
-	id, err := tenant.IDFrom(ctx)
-	if err != nil || len(terms) == 0 {
-		return err
-	}
-	data, err := json.Marshal(terms)
-	if err != nil {
-		return fmt.Errorf("search terms: %w", err)
-	}
-	conflict := "DO NOTHING"
-	if counts {
-		conflict = "DO UPDATE SET n = excluded.n, label = excluded.label, key = excluded.key, seen_at = excluded.seen_at"
-	}
-	_, err = tx.NewRaw(`INSERT INTO search_terms (tenant_id, kind, term, label, key, n)
-		SELECT ?::uuid, kind, term, label, key, n
-		FROM json_to_recordset(?::json) AS x (kind text, term text, label text, key bigint, n int)
-		ON CONFLICT (tenant_id, kind, term) `+conflict, id, string(data)).Exec(ctx)
-	if err != nil {
-		return fmt.Errorf("writing search terms: %w", err)
-	}
-	return nil
+	return out, nil
 }
 
 // DeleteIn takes listings out in the caller's transaction. The row stays as a
@@ -224,7 +222,7 @@ func (e *Engine) Rebuild(ctx context.Context, all search.Documents) error {
 		}
 	}
 	for batch := range slices.Chunk(terms.sorted(), 2000) {
-		err := e.db.Write(ctx, func(ctx context.Context, tx bun.IDB) error { return writeTerms(ctx, tx, batch, true) })
+		err := e.db.Write(ctx, func(ctx context.Context, tx bun.IDB) error { return writeTerms(ctx, tx, batch, setCounts) })
 		if err != nil {
 			return err
 		}

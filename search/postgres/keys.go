@@ -23,17 +23,33 @@ const (
 	fieldCountry  = 'l'
 )
 
+// seeds are the states of a board's keys, by field.
+type seeds struct{ text, place, category, company, country seed }
+
+type seed uint64
+
 // key is the 64-bit number that stands for a word of one board and field in
 // the index: FNV-1a, then mixed. The board is part of it, so that the list of
 // a common word holds that board's listings alone. The function is frozen:
 // changing it means rebuilding every board.
-func key(board tenant.ID, field byte, word string) int64 {
-	const offset, prime = 14695981039346656037, 1099511628211
-	h := uint64(offset)
+func key(board tenant.ID, field byte, word string) int64 { return newSeed(board, field).key(word) }
+
+const prime = 1099511628211
+
+func newSeed(board tenant.ID, field byte) seed {
+	h := uint64(14695981039346656037)
 	for _, b := range board {
 		h = (h ^ uint64(b)) * prime
 	}
-	h = (h ^ uint64(field)) * prime
+	return seed((h ^ uint64(field)) * prime)
+}
+
+func seedsOf(board tenant.ID) seeds {
+	return seeds{newSeed(board, fieldText), newSeed(board, fieldPlace), newSeed(board, fieldCategory), newSeed(board, fieldCompany), newSeed(board, fieldCountry)}
+}
+
+func (s seed) key(word string) int64 {
+	h := uint64(s)
 	for i := range len(word) {
 		h = (h ^ uint64(word[i])) * prime
 	}
@@ -118,126 +134,14 @@ func (e *Engine) language(locale string) language {
 	return e.langs[""]
 }
 
-// wordSet is a sorted set of keys under construction.
-type wordSet []int64
-
-func (w *wordSet) add(k int64) { *w = append(*w, k) }
-
-func (w *wordSet) done() []int64 {
-	slices.Sort(*w)
-	return slices.Compact(*w)
-}
-
-// maxWords bounds the words of one description that are indexed.
-const maxWords = 4000
-
-// minWords is the length to which a row's keys are filled up.
-const minWords = 252
-
-// row is a document as the table holds it.
-type row struct {
-	ID          string   `json:"id"`
-	Version     int64    `json:"version"`
-	Featured    bool     `json:"featured"`
-	PublishedAt string   `json:"published_at"`
-	EndsAt      string   `json:"ends_at"`
-	SalaryTop   int64    `json:"salary_top"`
-	Type        string   `json:"type"`
-	Workplace   string   `json:"workplace"`
-	Category    string   `json:"category"`
-	Company     string   `json:"company"`
-	Seniority   string   `json:"seniority"`
-	Countries   []string `json:"countries"`
-	TitleWords  []int64  `json:"title_words"`
-	HeadWords   []int64  `json:"head_words"`
-	Words       []int64  `json:"words"`
-}
+// timeFormat is how a time of a document is written in SQL.
+const timeFormat = "2006-01-02T15:04:05.999999Z07:00"
 
 // term is a row of the board's vocabulary.
 type term struct {
-	Kind  string `json:"kind"`
-	Term  string `json:"term"`
-	Label string `json:"label"`
-	Key   int64  `json:"key"`
-	N     int    `json:"n"`
-}
-
-const timeFormat = "2006-01-02T15:04:05.999999Z07:00"
-
-// analyse turns a document into its row, and adds what its head says to terms.
-func analyse(board tenant.ID, lang language, d *search.Document, terms *vocabulary) row {
-	r := row{ID: d.ID.String(), Version: d.Version, Featured: d.Featured, SalaryTop: max(d.SalaryMin, d.SalaryMax),
-		Type: d.Type, Workplace: d.Workplace, Category: d.Category, Company: d.CompanySlug, Seniority: d.Seniority,
-		Countries: d.Countries, EndsAt: "infinity", PublishedAt: d.PublishedAt.UTC().Format(timeFormat)}
-	if r.Countries == nil {
-		r.Countries = []string{}
-	}
-	slices.Sort(r.Countries)
-	if !d.EndsAt.IsZero() {
-		r.EndsAt = d.EndsAt.UTC().Format(timeFormat)
-	}
-	var title, head, all wordSet
-	tokens := make([]string, 0, 256)
-	text := func(s string, sets ...*wordSet) {
-		tokens = search.AppendTokens(tokens[:0], s)
-		for _, w := range tokens {
-			k := key(board, fieldText, lang.of(w))
-			for _, set := range sets {
-				set.add(k)
-			}
-			terms.word("word", w, k)
-		}
-	}
-	text(d.Title, &title, &head, &all)
-	terms.phrase("title", d.Title)
-	text(d.Company, &head, &all)
-	terms.phrase("company", d.Company)
-	for _, t := range d.Tags {
-		text(t, &head, &all)
-	}
-	text(d.Category, &head, &all)
-	place := func(s string) {
-		tokens = search.AppendTokens(tokens[:0], s)
-		for _, w := range tokens {
-			all.add(key(board, fieldPlace, w))
-			all.add(key(board, fieldText, lang.of(w)))
-			terms.word("place", w, key(board, fieldPlace, w))
-		}
-	}
-	for _, p := range d.Places {
-		place(p.City)
-		place(p.Region)
-	}
-	for _, c := range d.Countries {
-		all.add(key(board, fieldCountry, c))
-		for _, name := range search.CountryNames(c) {
-			place(name)
-		}
-	}
-	if d.Workplace == "remote" {
-		place("remote")
-	}
-	if d.Category != "" {
-		all.add(key(board, fieldCategory, d.Category))
-	}
-	all.add(key(board, fieldCompany, d.CompanySlug))
-	tokens = search.AppendTokens(tokens[:0], d.Text)
-	for i, w := range tokens {
-		if i == maxWords {
-			break
-		}
-		// Stop words count in a title alone ("IT manager").
-		if !lang.stop[w] {
-			all.add(key(board, fieldText, lang.of(w)))
-		}
-	}
-	r.TitleWords, r.HeadWords, r.Words = title.done(), head.done(), all.done()
-	// Out of line, so that a search reads narrow rows: Postgres moves a value out
-	// of a row of 2 kB or more. A key that comes twice is indexed once.
-	for len(r.Words) < minWords {
-		r.Words = append(r.Words, r.Words[len(r.Words)-1])
-	}
-	return r
+	Kind, Term, Label string
+	Key               int64
+	N                 int
 }
 
 // vocabulary collects terms with their counts.
