@@ -44,6 +44,7 @@ var builtins = [...]builtin{
 	{name: Editor, scope: OnBoard, can: []string{
 		"board: read", "listing: read write moderate delete", "company: read write", "category: read write",
 		"import: read write", "report: read write", "product: read", "look: read write", "page: read write",
+		"redirect: read write", "domain: read",
 		"settings: read", "team: read",
 	}},
 	{name: Finance, scope: OnBoard, can: []string{
@@ -52,11 +53,11 @@ var builtins = [...]builtin{
 	}},
 	{name: Viewer, scope: OnBoard, can: []string{
 		"board: read", "listing: read", "company: read", "category: read", "import: read", "report: read",
-		"product: read", "look: read", "page: read", "settings: read", "team: read",
+		"product: read", "look: read", "page: read", "redirect: read", "domain: read", "settings: read", "team: read",
 	}},
 	{name: Superadmin, scope: OnPlatform, all: true},
 	{name: Support, scope: OnPlatform, can: []string{
-		"board: read create suspend", "order: read", "task: read retry", "event: read", "mail: read", "audit: read", "staff: read",
+		"board: read create suspend", "domain: read write", "order: read", "task: read retry", "event: read", "mail: read", "audit: read", "staff: read",
 	}},
 	{name: Billing, scope: OnPlatform, can: []string{
 		"board: read fee", "order: read", "event: read apply", "audit: read", "task: read",

@@ -121,7 +121,8 @@ func CreateBoard(ctx context.Context, tx bun.IDB, n NewBoard, domain string) (*T
 	if err := tx.NewRaw(`SELECT * FROM boards WHERE id = ?`, id).Scan(ctx, t); err != nil {
 		return nil, err
 	}
-	t.CanonicalHost, t.PlatformHost, t.Generation, t.location = host, host, 1, location(t.TimeZone)
+	t.CanonicalHost, t.PlatformHost, t.Generation = host, host, 1
+	t.settle()
 	return t, nil
 }
 

@@ -108,6 +108,30 @@ func (n *Notifier) signal() {
 	}
 }
 
+// Flush sends what waits over a connection of its own, for a program that ends
+// without Run.
+func (n *Notifier) Flush(ctx context.Context) error {
+	n.mu.Lock()
+	waits := len(n.pending)+len(n.hosts) > 0 || n.tasks
+	n.mu.Unlock()
+	if !waits {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	conn, err := pg.Connect(ctx, n.url)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	for more := true; more; {
+		if more, err = n.sendSome(ctx, conn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Run keeps the two connections until ctx ends.
 func (n *Notifier) Run(ctx context.Context) {
 	var wg sync.WaitGroup
@@ -146,48 +170,8 @@ func (n *Notifier) send(ctx context.Context, conn *pgx.Conn) error {
 			return nil
 		case <-n.poke:
 		}
-		n.mu.Lock()
-		boards := make([]string, 0, min(len(n.pending), notifyItems))
-		taken := map[ID]int64{}
-		for id, g := range n.pending {
-			if len(boards) == notifyItems {
-				break
-			}
-			boards = append(boards, id.String()+" "+strconv.FormatInt(g, 10))
-			taken[id] = g
-			delete(n.pending, id)
-		}
-		hosts := make([]string, 0, len(n.hosts))
-		for h := range n.hosts {
-			if len(hosts) == 20 {
-				break
-			}
-			hosts = append(hosts, h)
-			delete(n.hosts, h)
-		}
-		tasks := n.tasks
-		n.tasks = false
-		more := len(n.pending)+len(n.hosts) > 0
-		n.mu.Unlock()
-
-		task := ""
-		if tasks {
-			task = chanTasks
-		}
-		_, err := conn.Exec(ctx, `SELECT pg_notify($1, $2) WHERE $2 <> '' UNION ALL
-			SELECT pg_notify($3, $4) WHERE $4 <> '' UNION ALL SELECT pg_notify($5, '') WHERE $5 <> ''`,
-			chanBoards, strings.Join(boards, ","), chanHosts, strings.Join(hosts, ","), task)
+		more, err := n.sendSome(ctx, conn)
 		if err != nil {
-			n.mu.Lock()
-			for id, g := range taken {
-				n.pending[id] = max(n.pending[id], g)
-			}
-			for _, h := range hosts {
-				n.hosts[h] = struct{}{}
-			}
-			n.tasks = n.tasks || tasks
-			n.mu.Unlock()
-			n.signal()
 			return err
 		}
 		if more {
@@ -199,6 +183,55 @@ func (n *Notifier) send(ctx context.Context, conn *pgx.Conn) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// sendSome sends as much as one round of messages holds.
+func (n *Notifier) sendSome(ctx context.Context, conn *pgx.Conn) (more bool, err error) {
+	n.mu.Lock()
+	boards := make([]string, 0, min(len(n.pending), notifyItems))
+	taken := map[ID]int64{}
+	for id, g := range n.pending {
+		if len(boards) == notifyItems {
+			break
+		}
+		boards = append(boards, id.String()+" "+strconv.FormatInt(g, 10))
+		taken[id] = g
+		delete(n.pending, id)
+	}
+	hosts := make([]string, 0, len(n.hosts))
+	for h := range n.hosts {
+		if len(hosts) == 20 {
+			break
+		}
+		hosts = append(hosts, h)
+		delete(n.hosts, h)
+	}
+	tasks := n.tasks
+	n.tasks = false
+	more = len(n.pending)+len(n.hosts) > 0
+	n.mu.Unlock()
+
+	task := ""
+	if tasks {
+		task = chanTasks
+	}
+	_, err = conn.Exec(ctx, `SELECT pg_notify($1, $2) WHERE $2 <> '' UNION ALL
+		SELECT pg_notify($3, $4) WHERE $4 <> '' UNION ALL SELECT pg_notify($5, '') WHERE $5 <> ''`,
+		chanBoards, strings.Join(boards, ","), chanHosts, strings.Join(hosts, ","), task)
+	if err != nil {
+		n.mu.Lock()
+		for id, g := range taken {
+			n.pending[id] = max(n.pending[id], g)
+		}
+		for _, h := range hosts {
+			n.hosts[h] = struct{}{}
+		}
+		n.tasks = n.tasks || tasks
+		n.mu.Unlock()
+		n.signal()
+		return true, err
+	}
+	return more, nil
 }
 
 func (n *Notifier) listen(ctx context.Context, conn *pgx.Conn) error {

@@ -59,14 +59,22 @@ type board struct {
 	tried     atomic.Int64 // and of the last question
 	forgotten atomic.Bool  // its settings changed: ask before the next use
 	movedAt   atomic.Int64 // unix nanoseconds of the last change heard of
+	moves     atomic.Int64 // how often that was
 	failedAt  atomic.Int64 // unix nanoseconds of the last question without an answer
 }
 
+func (b *board) moved(now time.Time) {
+	b.movedAt.Store(now.UnixNano())
+	b.forgotten.Store(true)
+	b.moves.Add(1)
+}
+
+// entry is one host of a board. It is asked again when the board has moved
+// since: its host may be gone, or another board's, even when nobody said so.
 type entry struct {
 	host  string
 	board *board
-	// unsure: what the host leads to has changed; it stays as the last known.
-	unsure atomic.Bool
+	moves int64
 }
 
 // NewResolver makes a resolver; Attach it to a notifier and Run its poll.
@@ -102,7 +110,7 @@ func (r *Resolver) Resolve(ctx context.Context, host string) (*Tenant, error) {
 	}
 	r.mu.RUnlock()
 	switch {
-	case e != nil && !e.unsure.Load() && r.fresh(e.board):
+	case e != nil && e.moves == e.board.moves.Load() && r.fresh(e.board):
 		return e.board.tenant.Load(), nil
 	case e != nil:
 		return r.confirm(ctx, e)
@@ -142,7 +150,7 @@ func (r *Resolver) fresh(b *board) bool {
 // question without one hardly anybody waits at all.
 func (r *Resolver) confirm(ctx context.Context, e *entry) (*Tenant, error) {
 	b, now := e.board, r.now().UnixNano()
-	changed := b.forgotten.Load() || e.unsure.Load()
+	changed := b.forgotten.Load() || e.moves != b.moves.Load()
 	failed := b.failedAt.Load()
 	away, every := failed > r.answered.Load(), confirmEvery
 	if away {
@@ -176,6 +184,7 @@ func (r *Resolver) load(ctx context.Context, host string, wait time.Duration) (*
 		r.mu.RLock()
 		epoch := r.epoch
 		r.mu.RUnlock()
+		asked := r.now()
 		t, err := r.fetch(context.WithoutCancel(ctx), wait, "b.id = (SELECT board_id FROM hosts WHERE host = ? AND (kind = 'platform' OR verified_at IS NOT NULL))", host)
 		switch {
 		case fault.Is(err, fault.NotFound):
@@ -194,7 +203,12 @@ func (r *Resolver) load(ctx context.Context, host string, wait time.Duration) (*
 		defer r.mu.Unlock()
 		if r.epoch == epoch {
 			trim(r.known, maxHosts)
-			r.known[host] = &entry{host: host, board: r.byID[t.ID]}
+			b := r.byID[t.ID]
+			e := &entry{host: host, board: b, moves: b.moves.Load()}
+			if b.movedAt.Load() > asked.UnixNano() {
+				e.moves-- // moved while this was being read: ask again
+			}
+			r.known[host] = e
 			delete(r.unknown, host)
 		}
 		return t, nil
@@ -236,7 +250,7 @@ func (r *Resolver) fetch(ctx context.Context, wait time.Duration, where string, 
 	if t.CanonicalHost == "" {
 		t.CanonicalHost = t.PlatformHost
 	}
-	t.location = location(t.TimeZone)
+	t.settle()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	b := r.byID[t.ID]
@@ -249,6 +263,9 @@ func (r *Resolver) fetch(ctx context.Context, wait time.Duration, where string, 
 	}
 	if old := b.tenant.Load(); old != nil && old.Generation > t.Generation {
 		t.Generation = old.Generation // a commit here overtook this read
+	}
+	if old := b.tenant.Load(); old != nil && t.Generation > old.Generation {
+		b.moves.Add(1) // its other hosts are asked again too
 	}
 	b.tenant.Store(t)
 	b.asked.Store(asked.UnixNano())
@@ -277,8 +294,7 @@ func (r *Resolver) Moved(id ID, generation int64) {
 		}
 		t := *old
 		t.Generation = generation
-		b.movedAt.Store(r.now().UnixNano())
-		b.forgotten.Store(true)
+		b.moved(r.now())
 		if b.tenant.CompareAndSwap(old, &t) {
 			return
 		}
@@ -292,9 +308,7 @@ func (r *Resolver) Forget(host string) {
 	defer r.mu.Unlock()
 	r.epoch++
 	if e := r.known[host]; e != nil {
-		e.board.movedAt.Store(r.now().UnixNano())
-		e.board.forgotten.Store(true)
-		e.unsure.Store(true)
+		e.board.moved(r.now())
 	}
 	delete(r.unknown, host)
 }

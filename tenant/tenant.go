@@ -93,7 +93,53 @@ type Tenant struct {
 	// made from it may be kept: it can be older than its generation.
 	Unconfirmed bool `bun:"-"`
 
+	// Base is where the public pages live under the owner's own site, or nil.
+	Base *Base `bun:"-"`
+	// Access is how a visitor gets in; the zero value is open to everybody.
+	Access Access `bun:"-"`
+
 	location *time.Location
+}
+
+// Base is a place on the owner's own site, whose proxy asks the board.
+type Base struct {
+	Origin string `json:"origin"` // https://www.example.org
+	Path   string `json:"path"`   // /careers
+	// Active is set once a request has come through: links lead there from then on.
+	Active bool `json:"active"`
+}
+
+// Access is how visitors get into a private board. Version moves with every
+// change, so that earlier passes end.
+type Access struct {
+	Mode    string `json:"mode"`
+	Version int64  `json:"version"`
+}
+
+// Based reports a board whose public pages live under the owner's own site.
+func (t *Tenant) Based() bool { return t.Base != nil && t.Base.Active }
+
+// Private reports a board that is closed to strangers.
+func (t *Tenant) Private() bool { return t.Access.Mode != "" }
+
+// settle reads what every request needs of the board's settings.
+func (t *Tenant) settle() {
+	t.location = location(t.TimeZone)
+	var s struct {
+		Base   *Base  `json:"base"`
+		Access Access `json:"access"`
+	}
+	if len(t.Settings) == 0 {
+		return
+	}
+	if err := json.Unmarshal(t.Settings, &s); err != nil {
+		// Whatever is unreadable, a private board must not open by it.
+		t.Access.Mode = "unreadable"
+		return
+	}
+	if t.Access = s.Access; s.Base != nil && s.Base.Origin != "" && s.Base.Path != "" {
+		t.Base = s.Base
+	}
 }
 
 // Location is the board's time zone; UTC when its name is unknown here.

@@ -34,6 +34,7 @@ var pageTypes = map[string]reflect.Type{
 	"report":    reflect.TypeFor[Report](),
 	"alert":     reflect.TypeFor[AlertPage](),
 	"signin":    reflect.TypeFor[SignIn](),
+	"gate":      reflect.TypeFor[Gate](),
 	"text":      reflect.TypeFor[TextPage](),
 	"error":     reflect.TypeFor[ErrorPage](),
 	"post":      reflect.TypeFor[PostForm](),

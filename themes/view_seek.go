@@ -229,6 +229,17 @@ type SignIn struct {
 	ResendTo string // action that asks for another link
 }
 
+// Gate is the door of a private board: a field to fill in, a button to press or
+// a link to follow, or words alone.
+type Gate struct {
+	Layout
+	Form
+	Heading, Text                string
+	Field, Label, Type, Complete string // of the one field, if any
+	Button                       string
+	Link                         *Link
+}
+
 // TextPage is legal and other standing text.
 type TextPage struct {
 	Layout

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"fmt"
 	"html"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"shingle/domains"
 	"shingle/internal/fault"
 	"shingle/tenant"
 	"shingle/web/console"
@@ -32,8 +34,9 @@ func (h *byHost) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // resolve puts the board of the Host header into the request, or answers what a
-// host without a living board gets.
-func resolve(boards *tenant.Resolver, proxies route.Proxies) gin.HandlerFunc {
+// host without a living board gets. Public pages live at one address: other
+// hosts lead there.
+func (p *Parts) resolve(boards *tenant.Resolver) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		t, err := boards.Resolve(c.Request.Context(), c.Request.Host)
 		if err != nil {
@@ -42,37 +45,54 @@ func resolve(boards *tenant.Resolver, proxies route.Proxies) gin.HandlerFunc {
 		}
 		c.Request = c.Request.WithContext(tenant.With(c.Request.Context(), t))
 		path := c.Request.URL.Path
-		console := strings.HasPrefix(path, "/admin") || strings.HasPrefix(path, "/assets/")
+		console := under(path, "/admin") || under(path, "/assets")
 		if t.State != tenant.Active && !console {
 			closed(c, t)
 			return
 		}
-		if t.CanonicalHost != t.PlatformHost {
-			toRightHost(c, t, console, proxies)
-		}
+		p.toRightHost(c, t)
 	}
 }
 
-// toRightHost sends public pages to the canonical host for good; the admin
-// stays at the platform address, which answers whatever a custom domain does.
-func toRightHost(c *gin.Context, t *tenant.Tenant, console bool, proxies route.Proxies) {
+// toRightHost sends public pages to their one address for good. The admin stays
+// at the platform address, which answers it, sign-in, the desk and previews
+// whatever a custom domain does.
+func (p *Parts) toRightHost(c *gin.Context, t *tenant.Tenant) {
 	var space [256]byte
-	host := string(tenant.NormaliseHost(space[:0], c.Request.Host))
-	_, port, hasPort := strings.Cut(c.Request.Host, ":")
-	to, status := t.CanonicalHost, http.StatusMovedPermanently
-	if strings.HasPrefix(c.Request.URL.Path, "/admin") {
-		to, status = t.PlatformHost, http.StatusSeeOther
-	} else if console || strings.HasPrefix(c.Request.URL.Path, "/preview") {
+	host, path := tenant.NormaliseHost(space[:0], c.Request.Host), c.Request.URL.Path
+	atPlatform := string(host) == t.PlatformHost
+	admin := under(path, "/admin")
+	switch {
+	case based(c) && !admin, admin && atPlatform && !based(c), !admin && !t.Based() && string(host) == t.CanonicalHost, atPlatform && staysThere(path), under(path, "/assets"), path == domains.ProbePath:
 		return
+	case admin:
+		c.Redirect(http.StatusSeeOther, p.Site.Links.Console(t, c.Request.URL.RequestURI()))
+	default:
+		status := http.StatusMovedPermanently
+		if c.Request.Method != http.MethodGet && c.Request.Method != http.MethodHead {
+			status = http.StatusPermanentRedirect // keeps the form
+		}
+		// Browsers would keep it for ever, and the main address may change again.
+		c.Header("Cache-Control", "max-age=600")
+		c.Redirect(status, p.Site.Links.Board(t, c.Request.URL.RequestURI()))
 	}
-	if host == to {
-		return
-	}
-	if hasPort {
-		to += ":" + port
-	}
-	c.Redirect(status, proxies.Scheme(c.Request)+"://"+to+c.Request.URL.RequestURI())
 	c.Abort()
+}
+
+// staysThere reports what the platform address answers itself: sign-in, the
+// desk behind it, previews, and the files that they are drawn with.
+func staysThere(path string) bool {
+	for _, base := range []string{"/sign-in", "/preview", "/employers/desk", "/employers/listings", "/employers/applications", "/employers/orders", "/employers/sign-out", "/files"} {
+		if under(path, base) {
+			return true
+		}
+	}
+	return strings.HasPrefix(path, "/theme.") || path == "/favicon.ico"
+}
+
+// under reports a path that is base or lies below it.
+func under(path, base string) bool {
+	return strings.HasPrefix(path, base) && (len(path) == len(base) || path[len(base)] == '/')
 }
 
 func noBoard(c *gin.Context, err error) {
@@ -120,3 +140,8 @@ func neutral(c *gin.Context, status int, title, text string) {
 }
 
 var errNoPage = fault.New(fault.NotFound, "there is no such page")
+
+func withBased(ctx context.Context) context.Context { return context.WithValue(ctx, basedKey{}, true) }
+
+// based reports a request that came through the owner's own site.
+func based(c *gin.Context) bool { return c.Request.Context().Value(basedKey{}) != nil }

@@ -129,8 +129,9 @@ func (h *house) checkPage(t *testing.T, host, path, html string) weight {
 	return w
 }
 
-// What a visitor says of the way here counts from a trusted proxy alone.
-func TestTheRedirectBelievesProxiesAlone(t *testing.T) {
+// The redirect leads to the configured scheme, host and port, whatever a visitor
+// or a proxy says of the way here.
+func TestTheRedirectBelievesTheSettingsAlone(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	board := h.Board(t, "orbit")
@@ -149,7 +150,7 @@ func TestTheRedirectBelievesProxiesAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for peer, want := range map[string]string{"203.0.113.5:999": "http://jobs.orbit.example/jobs", "10.9.9.9:999": "https://jobs.orbit.example/jobs"} {
+	for peer, want := range map[string]string{"203.0.113.5:999": "http://jobs.orbit.example:8080/jobs", "10.9.9.9:999": "http://jobs.orbit.example:8080/jobs"} {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+board.PlatformHost+"/jobs", http.NoBody)
 		r.RemoteAddr = peer
 		r.Header.Set("X-Forwarded-Proto", "https")

@@ -22,6 +22,10 @@ import (
 	"shingle/authz"
 	"shingle/billing"
 	"shingle/candidates"
+	"shingle/domains"
+	"shingle/domains/access"
+	"shingle/domains/redirects"
+	"shingle/internal/dns"
 	"shingle/internal/links"
 	"shingle/internal/testkit"
 	"shingle/listings"
@@ -58,6 +62,8 @@ type house struct {
 	handler   http.Handler
 	links     links.Links
 	operators *accounts.Operators
+	domains   *domains.Service
+	dns       *testkit.DNS
 }
 
 func newHouse(t testing.TB) *house {
@@ -95,20 +101,26 @@ func newHouse(t testing.TB) *house {
 	money := billing.New(billing.Options{DB: w.DB, Platform: w.Platform, Listings: store, Links: h.links,
 		Stripe: billing.NewStripe("sk_test_none", "http://127.0.0.1:1", log), Secrets: []string{"whsec_none"}, Now: time.Now, Log: log})
 	key := make([]byte, 32)
+	h.dns = testkit.NewDNS(t)
+	asks, err := dns.New([]string{h.dns.Addr})
+	must(err)
+	h.domains = &domains.Service{DB: w.DB, Platform: w.Platform, Notifier: w.Notifier, Links: h.links, DNS: asks.Fresh(), EdgeHost: "edge.hosting.test", Now: time.Now}
 	applied := &candidates.Service{DB: w.DB, Platform: w.Platform, Listings: store, Files: files, Links: h.links, Key: key, Now: time.Now}
 	look := &looks.Store{DB: w.DB, Packs: packs, Default: themes.Look{Pack: "harbor"}}
 	launcher := &platform.Launcher{Platform: w.Platform, Operators: h.operators, Notifier: w.Notifier, Links: h.links}
-	pages := &site.Site{DB: w.DB, Links: h.links, Listings: store, Search: found, Candidates: applied, Packs: packs, Looks: look,
+	door := &access.Service{DB: w.DB, Links: h.links, Key: key, Now: time.Now, HTTP: http.DefaultClient}
+	pages := &site.Site{Access: door, DB: w.DB, Links: h.links, Listings: store, Search: found, Candidates: applied, Packs: packs, Looks: look,
 		Cache: cache, Files: files, Limits: limits, Now: time.Now}
-	h.parts = web.Parts{Boards: w.Boards, Site: pages, Assets: assets, Log: log, Registry: prometheus.NewRegistry(), PlatformHosts: []string{platformHost},
+	h.parts = web.Parts{Boards: w.Boards, Site: pages, Assets: assets, Log: log, Registry: prometheus.NewRegistry(), PlatformHosts: []string{platformHost}, ProbeKey: key,
+		Redirects: &redirects.Store{Now: time.Now}, Hits: &redirects.Hits{Platform: w.Platform, Log: log},
 		Employer: &employer.Employer{DB: w.DB, Links: h.links, Site: pages, Listings: store, Billing: money, Candidates: applied, People: people, Limits: limits, Key: key, Now: time.Now},
 		Admin: &admin.Admin{DB: w.DB, Platform: w.Platform, Boards: w.Boards, Notifier: w.Notifier, Links: h.links, Site: pages, Listings: store, Billing: money,
-			Candidates: applied, Operators: h.operators, Gate: gate, Packs: packs, Looks: look, Files: files, Mail: &mail.Identities{DB: w.DB, Platform: w.Platform, Now: time.Now}, Now: time.Now},
+			Candidates: applied, Domains: h.domains, Redirects: &redirects.Store{Now: time.Now}, Access: door, Operators: h.operators, Gate: gate, Packs: packs, Looks: look, Files: files, Mail: &mail.Identities{DB: w.DB, Platform: w.Platform, Now: time.Now}, Now: time.Now},
 		Platform: &platform.Platform{Platform: w.Platform, Operators: h.operators, Gate: gate, Links: h.links, Launcher: launcher},
 		API:      &api.API{DB: w.DB, Links: h.links, Listings: store, Search: found, Site: pages, Now: time.Now},
 		Hooks:    &hooks.Hooks{Inbox: money},
 	}
-	h.parts.Staff = &staff.Staff{Platform: w.Platform, Boards: w.Boards, Notifier: w.Notifier, Links: h.links, Launch: launcher.Launch, Release: money.Release, Allowed: h.parts.Platform.Allowed}
+	h.parts.Staff = &staff.Staff{Platform: w.Platform, Boards: w.Boards, Notifier: w.Notifier, Domains: h.domains, Links: h.links, Launch: launcher.Launch, Release: money.Release, Allowed: h.parts.Platform.Allowed}
 	must(pages.Load())
 	must(h.parts.API.Load())
 	must(h.parts.Employer.Load(assets))

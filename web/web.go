@@ -13,6 +13,8 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"shingle/domains"
+	"shingle/domains/redirects"
 	"shingle/tenant"
 	"shingle/web/admin"
 	"shingle/web/api"
@@ -48,6 +50,11 @@ type Parts struct {
 	// BoardTargets are the boards' platform addresses, where the sign-in's form
 	// ends: it hands an operator over to a board's console.
 	BoardTargets string
+	// Redirects are boards' old addresses; Hits counts their uses.
+	Redirects *redirects.Store
+	Hits      *redirects.Hits
+	// ProbeKey signs what domains.ProbePath answers; empty switches it off.
+	ProbeKey []byte
 	// TrustedProxies may say X-Forwarded-For and -Proto.
 	TrustedProxies []string
 }
@@ -63,7 +70,11 @@ func New(p Parts) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &byHost{platformHosts: map[string]bool{}, platform: platformEngine, board: boardEngine}
+	board, err := newBasePath(boardEngine, p.Boards, p.TrustedProxies)
+	if err != nil {
+		return nil, err
+	}
+	h := &byHost{platformHosts: map[string]bool{}, platform: platformEngine, board: board}
 	for _, host := range p.PlatformHosts {
 		h.platformHosts[string(tenant.NormaliseHost(nil, host))] = true
 	}
@@ -110,13 +121,10 @@ func (p *Parts) boardEngine(watch gin.HandlerFunc) (*gin.Engine, error) {
 		return nil, err
 	}
 	e.GET(console.AssetPath, p.Assets.Serve)
-	proxies, err := route.ParseProxies(p.TrustedProxies)
-	if err != nil {
-		return nil, err
-	}
-	at := resolve(p.Boards, proxies)
-	sitePage := p.Site.ErrorPage
-	public := e.Group("", at, route.PublicHeaders(p.FormTargets), route.Recover(sitePage, p.Log), route.CrossOrigin(sitePage, p.Log))
+	at := p.resolve(p.Boards)
+	e.GET(domains.ProbePath, at, p.probe)
+	sitePage := p.redirecting(p.Site.ErrorPage)
+	public := e.Group("", at, route.PublicHeaders(p.FormTargets), route.Recover(sitePage, p.Log), p.Site.Gate, route.CrossOrigin(sitePage, p.Log))
 	route.Mount(public, p.Site.Routes(), site.Guard, sitePage, p.Log)
 
 	// Pages of the employer's way to a listing look like the board; the desk is a console.
@@ -128,9 +136,20 @@ func (p *Parts) boardEngine(watch gin.HandlerFunc) (*gin.Engine, error) {
 	adm := e.Group("", at, route.RequestID, route.ConsoleHeaders(strings.TrimSpace(p.FormTargets+" "+p.SignIn)), route.Recover(adminPage, p.Log), route.CrossOrigin(adminPage, p.Log))
 	route.Mount(adm, p.Admin.Routes(), p.Admin.Guard, adminPage, p.Log)
 
-	p.API.Mount(e.Group("", at, route.RequestID))
-	e.NoRoute(at, route.RequestID, route.PublicHeaders(""), func(c *gin.Context) { route.Fail(c, errNoPage, sitePage, p.Log) })
+	p.API.Mount(e.Group("", at, route.RequestID, p.Site.Gate))
+	e.NoRoute(at, route.RequestID, route.PublicHeaders(""), p.Site.Gate, func(c *gin.Context) { route.Fail(c, errNoPage, sitePage, p.Log) })
 	return e, nil
+}
+
+// probe tells a check that a host's requests arrive here.
+func (p *Parts) probe(c *gin.Context) {
+	host := tenant.NormaliseHost(nil, c.Request.Host)
+	if len(p.ProbeKey) == 0 || host == nil {
+		c.Status(http.StatusNotFound)
+		return
+	}
+	c.Header("Cache-Control", "no-store")
+	c.String(http.StatusOK, domains.ProbeAnswer(p.ProbeKey, string(host)))
 }
 
 // observe counts and times requests by route, and logs those that failed.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"strings"
@@ -25,8 +26,12 @@ import (
 	"shingle/authz"
 	"shingle/billing"
 	"shingle/candidates"
+	"shingle/domains"
+	"shingle/domains/access"
 	"shingle/domains/certs"
+	"shingle/domains/redirects"
 	"shingle/internal/config"
+	"shingle/internal/dns"
 	"shingle/internal/fault"
 	"shingle/internal/links"
 	"shingle/internal/pg"
@@ -71,6 +76,10 @@ type app struct {
 	search     *search.Service
 	billing    *billing.Service
 	candidates *candidates.Service
+	domains    *domains.Service
+	redirects  *redirects.Store
+	hits       *redirects.Hits
+	access     *access.Service
 	launcher   *platform.Launcher
 	certs      *certs.Certs
 	sender     *mail.Sender
@@ -151,14 +160,70 @@ func (a *app) services() (err error) {
 	a.billing = billing.New(billing.Options{DB: a.db, Platform: a.platform, Listings: a.listings, Links: a.links, DeskLink: a.people.DeskLink,
 		Stripe: billing.NewStripe(a.cfg.StripeKey, a.cfg.StripeAPIBase, a.log), Secrets: a.cfg.StripeWebhookSecrets, Now: time.Now, Log: a.log})
 	a.candidates = &candidates.Service{DB: a.db, Platform: a.platform, Listings: a.listings, Files: a.files, Links: a.links, Find: a.find, Key: a.cfg.Secret(), Now: time.Now}
+	a.redirects, a.hits = &redirects.Store{Now: time.Now}, &redirects.Hits{Platform: a.platform, Log: a.log}
+	a.access = &access.Service{DB: a.db, Links: a.links, Key: a.cfg.Secret(), Now: time.Now, HTTP: domains.PublicClient()}
 	if err := a.mailParts(); err != nil {
 		return err
 	}
 	if a.certs, err = a.newCerts(); err != nil {
 		return err
 	}
+	if a.domains, err = a.newDomains(); err != nil {
+		return err
+	}
 	a.launcher = &platform.Launcher{Platform: a.platform, Operators: a.operators, Notifier: a.notifier, Links: a.links}
 	return nil
+}
+
+func (a *app) newDomains() (*domains.Service, error) {
+	client, err := dns.New(a.cfg.DNSServers)
+	if err != nil {
+		return nil, err
+	}
+	s := &domains.Service{DB: a.db, Platform: a.platform, Notifier: a.notifier, Links: a.links, DNS: client.Fresh(), EdgeHost: a.cfg.EdgeHost,
+		Probe: domains.NewProbe(a.cfg.Secret()), ProbeBase: domains.NewBaseProbe(a.cfg.Secret()), Now: time.Now}
+	for _, text := range a.cfg.EdgeAddresses {
+		ip, err := netip.ParseAddr(text)
+		if err != nil {
+			return nil, errors.New("SHINGLE_EDGE_ADDRESSES holds something that is not an IP address")
+		}
+		s.EdgeAddresses = append(s.EdgeAddresses, ip.Unmap())
+	}
+	if a.certs.On() {
+		s.CAs = authorityNames(a.cfg.ACMEDir, a.cfg.ACMEFallback)
+		s.Verified, s.Removed = a.certs.Order, a.certs.Drop
+		s.Bring = func(ctx context.Context, tx bun.IDB, host, chain, key string) error {
+			return a.certs.Bring(ctx, tx, host, []byte(chain), []byte(key))
+		}
+		s.Certificates = a.certificates
+	}
+	return s, nil
+}
+
+// certificates is what the pages of a board's hosts show of their certificates.
+func (a *app) certificates(ctx context.Context, hosts ...string) map[string]domains.CertState {
+	out := map[string]domains.CertState{}
+	list, err := a.certs.Status(ctx, hosts...)
+	if err != nil {
+		a.log.Warn("reading certificates", "error", err)
+	}
+	for _, st := range list {
+		out[st.Host] = domains.CertState{State: string(st.State), Issuer: st.Issuer, NotAfter: st.NotAfter, Error: st.Error}
+	}
+	return out
+}
+
+// authorityNames are what CAA records call the authorities of these directories;
+// those that are not known here are not looked for.
+func authorityNames(directories ...string) (names []string) {
+	for _, d := range directories {
+		for part, name := range map[string]string{"letsencrypt.org": "letsencrypt.org", "zerossl.com": "sectigo.com", "pki.goog": "pki.goog", "buypass.com": "buypass.com"} {
+			if strings.Contains(d, part) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
 }
 
 // mailParts are whose name mail carries and what comes back.
@@ -227,8 +292,9 @@ func (a *app) registerTasks(ctx context.Context) error {
 	a.search.Register(a.mux)
 	a.billing.Register(a.mux)
 	a.candidates.Register(a.mux)
+	a.domains.Register(a.mux)
 	a.certs.Register(a.mux)
-	return errors.Join(a.certs.Schedule(ctx), jobs.Schedule(ctx), a.identities.Schedule(ctx), a.sweeper.Schedule(ctx), a.search.Schedule(ctx), a.billing.Schedule(ctx), a.candidates.Schedule(ctx))
+	return errors.Join(a.certs.Schedule(ctx), a.domains.Schedule(ctx), jobs.Schedule(ctx), a.identities.Schedule(ctx), a.sweeper.Schedule(ctx), a.search.Schedule(ctx), a.billing.Schedule(ctx), a.candidates.Schedule(ctx))
 }
 
 // brand is a board's colours for its mails.
@@ -263,6 +329,7 @@ func (a *app) background(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { a.notifier.Run(ctx) })
 	wg.Go(func() { a.boards.Run(ctx) })
+	wg.Go(func() { a.hits.Run(ctx) })
 	wg.Wait()
 	return nil
 }

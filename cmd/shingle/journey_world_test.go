@@ -33,6 +33,7 @@ type devWorldT struct {
 	port     string
 	box      *mailbox.Box
 	boards   []demo.Board
+	dns      *testkit.DNS
 	stop     context.CancelFunc
 	ended    chan error
 	parent   *lifelong
@@ -115,6 +116,7 @@ func startWorld() (w *devWorldT, err error) {
 	}
 	w.parent.Cleanup(func() { _ = os.RemoveAll(w.dir) })
 	pg := testkit.Postgres(w.parent)
+	w.dns = testkit.NewDNS(w.parent)
 	w.db = pg.Open(w.parent, pg.Superuser, 2)
 	started := make(chan struct{})
 	go func() {
@@ -131,6 +133,7 @@ func startWorld() (w *devWorldT, err error) {
 		"SHINGLE_LISTEN": "127.0.0.1:" + w.port, "SHINGLE_OPS_LISTEN": "127.0.0.1:" + freePort(), "SHINGLE_DATA_DIR": w.dir,
 		"SHINGLE_DATABASE_URL": pg.App, "SHINGLE_PLATFORM_DATABASE_URL": pg.Platform, "SHINGLE_MIGRATE_DATABASE_URL": pg.Owner,
 		"SHINGLE_LISTEN_DATABASE_URL": "", "SHINGLE_REDIS_URL": "", "SHINGLE_TYPESENSE_URL": "", "SHINGLE_STRIPE_KEY": "",
+		"SHINGLE_DNS_SERVERS": w.dns.Addr, "SHINGLE_EDGE_HOST": "edge.hosting.test", "SHINGLE_EDGE_ADDRESSES": "198.51.100.7,2001:db8::7",
 		"SHINGLE_SMTP_URL": "", "SHINGLE_PUBLIC_URL": "", "SHINGLE_BOARD_DOMAIN": "",
 	} {
 		if err := os.Setenv(name, value); err != nil {

@@ -67,8 +67,13 @@ type Config struct {
 
 	// TrustedProxies may say X-Forwarded-For and -Proto (CIDR).
 	TrustedProxies []string `env:"SHINGLE_TRUSTED_PROXIES"`
-	Concurrency    int      `env:"SHINGLE_WORKERS" envDefault:"10"`
-	CacheBytes     int64    `env:"SHINGLE_CACHE_BYTES" envDefault:"67108864"`
+	// EdgeHost is what boards' own hosts are pointed at; EdgeAddresses are for
+	// hosts where DNS knows no CNAME.
+	EdgeHost      string   `env:"SHINGLE_EDGE_HOST"`
+	EdgeAddresses []string `env:"SHINGLE_EDGE_ADDRESSES"`
+	DNSServers    []string `env:"SHINGLE_DNS_SERVERS"`
+	Concurrency   int      `env:"SHINGLE_WORKERS" envDefault:"10"`
+	CacheBytes    int64    `env:"SHINGLE_CACHE_BYTES" envDefault:"67108864"`
 	// PageCache off is for measuring.
 	PageCache bool `env:"SHINGLE_PAGE_CACHE" envDefault:"true"`
 }
@@ -161,6 +166,7 @@ func (c *Config) defaults(mode string) {
 	}
 	c.PlatformHost = strings.ToLower(strings.TrimSuffix(c.PlatformHost, "."))
 	c.BoardDomain = strings.ToLower(strings.Trim(c.BoardDomain, "."))
+	c.EdgeHost = strings.ToLower(strings.Trim(c.EdgeHost, "."))
 	_, port, _ := net.SplitHostPort(c.Listen)
 	if mode == "dev" || c.PlatformHost == "platform.localhost" {
 		if c.BoardDomain == "" {
@@ -261,6 +267,20 @@ func (c *Config) check(mode string, before Problems) Problems {
 	for _, t := range c.TrustedProxies {
 		if _, _, err := net.ParseCIDR(t); err != nil && net.ParseIP(t) == nil {
 			bad("SHINGLE_TRUSTED_PROXIES holds something that is not an address or CIDR")
+		}
+	}
+	for _, a := range c.EdgeAddresses {
+		if net.ParseIP(a) == nil {
+			bad("SHINGLE_EDGE_ADDRESSES holds something that is not an IP address")
+		}
+	}
+	for _, a := range c.DNSServers {
+		host, _, err := net.SplitHostPort(a)
+		if err != nil {
+			host = a
+		}
+		if net.ParseIP(host) == nil {
+			bad("SHINGLE_DNS_SERVERS holds something that is not an address: write 192.0.2.53 or 192.0.2.53:5353")
 		}
 	}
 	need := func(name, v, what string) {

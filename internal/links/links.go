@@ -31,8 +31,17 @@ func New(publicURL, platformHost, boardDomain string) (Links, error) {
 	return l, nil
 }
 
-// Board is a public page of a board, on its canonical host.
-func (l Links) Board(t *tenant.Tenant, path string) string { return l.Host(t.CanonicalHost, path) }
+// Board is a public page of a board: under the owner's own site when it lives
+// there, else on its canonical host.
+func (l Links) Board(t *tenant.Tenant, path string) string {
+	if !t.Based() {
+		return l.Host(t.CanonicalHost, path)
+	}
+	if !strings.HasPrefix(path, "/") {
+		path = "/" + path
+	}
+	return t.Base.Origin + t.Base.Path + path
+}
 
 // Console is a page on a board's platform address, which always answers.
 func (l Links) Console(t *tenant.Tenant, path string) string { return l.Host(t.PlatformHost, path) }

@@ -27,6 +27,7 @@ func (b board) small() []Shot {
 		out = append(out, Shot{"alert-" + step, "alert", themes.AlertPage{Layout: b.layout("x"), Form: form(), Step: step, Search: b.cats[0], Email: "mira@example.com", JobURL: "/jobs"}})
 	}
 	for _, step := range []string{"request", "over", "sent", "confirm"} {
+		out = append(out, Shot{"gate-" + step, "gate", themes.Gate{Layout: b.layout("x"), Form: form(), Heading: b.layout("x").Board.Name, Text: "…", Field: "password", Label: "…", Type: "password", Button: "…"}})
 		out = append(out, Shot{"signin-" + step, "signin", themes.SignIn{Layout: b.layout("x"), Form: form(), Step: step, Audience: "employer", Email: "mira@example.com", ResendTo: "/signin"}})
 	}
 	search := b.search()

@@ -22,6 +22,9 @@ import (
 	"shingle/authz"
 	"shingle/billing"
 	"shingle/candidates"
+	"shingle/domains"
+	"shingle/domains/access"
+	"shingle/domains/redirects"
 	"shingle/internal/fault"
 	"shingle/internal/links"
 	"shingle/listings"
@@ -34,7 +37,7 @@ import (
 	"shingle/web/site"
 )
 
-//go:embed pages words
+//go:embed all:pages words
 var files embed.FS
 
 // Admin serves /admin on a board's platform address.
@@ -48,6 +51,9 @@ type Admin struct {
 	Listings   *listings.Store
 	Billing    *billing.Service
 	Candidates *candidates.Service
+	Domains    *domains.Service
+	Redirects  *redirects.Store
+	Access     *access.Service
 	Operators  *accounts.Operators
 	Gate       *authz.Gate
 	Packs      *themes.Packs
@@ -79,7 +85,7 @@ func (a *Admin) Routes() []route.Route {
 		{Method: route.POST, Path: "/admin/enter", Handle: a.enter, Can: authz.Public},
 		{Method: route.POST, Path: "/admin/sign-out", Handle: a.signOut, Can: authz.SignedIn},
 	}
-	return slices.Concat(own, a.workRoutes(), a.boardRoutes(), a.mailRoutes())
+	return slices.Concat(own, a.workRoutes(), a.boardRoutes(), a.mailRoutes(), a.domainRoutes(), a.redirectRoutes(), a.accessRoutes())
 }
 
 const (
@@ -159,6 +165,9 @@ var nav = []struct{ key, url, icon, object, action string }{
 	{"admin.nav.payouts", "/admin/payouts", "credit-card", "payout", "read"},
 	{"admin.nav.look", "/admin/look", "palette", "look", "read"},
 	{"admin.nav.pages", "/admin/pages", "scale", "page", "read"},
+	{"admin.nav.domains", "/admin/domains", "world", "domain", "read"},
+	{"admin.nav.access", "/admin/access", "lock", "domain", "read"},
+	{"admin.nav.redirects", "/admin/redirects", "arrow-back-up", "redirect", "read"},
 	{"admin.nav.mail", "/admin/mail", "mail", "mail", "read"},
 	{"admin.nav.team", "/admin/team", "users", "team", "read"},
 	{"admin.nav.settings", "/admin/settings", "settings", "settings", "read"},

@@ -44,7 +44,11 @@ func (s *Site) file(c *gin.Context) error {
 	h := c.Writer.Header()
 	// A picture may be looked at and nothing more, whatever is in it.
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox")
-	h.Set("Cache-Control", "public, max-age=86400")
+	if t.Private() {
+		h.Set("Cache-Control", "private, max-age=3600")
+	} else {
+		h.Set("Cache-Control", "public, max-age=86400")
+	}
 	h.Set("Content-Type", kind)
 	h.Set("Content-Length", strconv.FormatInt(r.Size(), 10))
 	c.Status(http.StatusOK)
@@ -107,7 +111,9 @@ func (s *Site) suggest(c *gin.Context) error {
 			out = append(out, f.Text)
 		}
 	}
-	c.Header("Cache-Control", "public, max-age=60")
+	if !tenant.From(c.Request.Context()).Private() {
+		c.Header("Cache-Control", "public, max-age=60")
+	}
 	c.JSON(http.StatusOK, out)
 	return nil
 }

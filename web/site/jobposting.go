@@ -28,7 +28,7 @@ var unitText = map[string]string{"hour": "HOUR", "day": "DAY", "week": "WEEK", "
 //
 // Rules: developers.google.com/search/docs/appearance/structured-data/job-posting.
 func JobPosting(t *tenant.Tenant, l *listings.Listing, url, logoURL string) json.RawMessage {
-	if l.State != listings.Live || l.PublishedAt == nil || l.Company == nil {
+	if t.Private() || l.State != listings.Live || l.PublishedAt == nil || l.Company == nil {
 		return nil
 	}
 	org := map[string]any{"@type": "Organization", "name": l.Company.Name}

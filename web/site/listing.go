@@ -136,6 +136,7 @@ func (s *Site) ListingView(v *view, l *listings.Listing) themes.ListingPage {
 		if p.Company.Logo.URL != "" {
 			logo = s.canonical(v, p.Company.Logo.URL)
 		}
+		// A private board's jobs are not for search engines.
 		if ld := JobPosting(v.T, l, p.Canonical, logo); ld != nil {
 			p.JSONLD = append(p.JSONLD, ld)
 		}

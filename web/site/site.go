@@ -19,6 +19,7 @@ import (
 	"shingle/accounts"
 	"shingle/authz"
 	"shingle/candidates"
+	"shingle/domains/access"
 	"shingle/internal/fault"
 	"shingle/internal/links"
 	"shingle/listings"
@@ -44,6 +45,7 @@ type Site struct {
 	Looks      *looks.Store
 	Cache      *themes.Cache
 	Files      *blob.Bucket
+	Access     *access.Service
 	Limits     *accounts.Limiter
 	Now        func() time.Time
 	// CacheOn answers anonymous pages from memory; off only for measuring.
@@ -68,7 +70,7 @@ func (s *Site) Load() (err error) {
 func (s *Site) Routes() []route.Route {
 	const GET, POST = route.GET, route.POST
 	pub := authz.Public
-	return []route.Route{
+	return append(s.gateRoutes(), []route.Route{
 		{Method: GET, Path: "/", Handle: s.cached(s.home), Can: pub},
 		{Method: GET, Path: "/jobs", Handle: s.cached(s.jobs), Can: pub},
 		{Method: GET, Path: "/jobs/:listing", Handle: s.cached(s.listing), Can: pub},
@@ -97,7 +99,7 @@ func (s *Site) Routes() []route.Route {
 		{Method: GET, Path: "/:theme", Handle: s.themeFile, Can: pub},
 		{Method: GET, Path: "/assets/:file", Handle: s.asset, Can: pub},
 		{Method: GET, Path: "/favicon.ico", Handle: s.favicon, Can: pub},
-	}
+	}...)
 }
 
 // view is one request's board, look and writer.
@@ -184,6 +186,9 @@ func (s *Site) layout(v *view, title string) themes.Layout {
 			Links: []themes.Link{{Text: v.Say("nav.jobs"), URL: "/jobs"}, {Text: v.Say("nav.companies"), URL: "/companies"},
 				{Text: v.Say("nav.post"), URL: "/post"}, {Text: v.Say("nav.employers"), URL: "/employers"}},
 			Legal: v.look.Legal},
+	}
+	if t.Private() {
+		l.Robots = "noindex, nofollow"
 	}
 	l.Share = themes.Share{Type: "website", Title: title}
 	return l

@@ -34,6 +34,7 @@ func prefixed() map[string][]string {
 		"fact.":          {"type", "workplace", "seniority", "places", "remote_from", "pay", "category", "reference", "posted", "closes"},
 		"company.":       {"industry", "size", "location"},
 		"report.reason.": candidates.Reasons(),
+		"gate.text.":     {"password", "email", "invite", "oidc", "unreadable"},
 	}
 }
 

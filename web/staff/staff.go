@@ -18,6 +18,7 @@ import (
 
 	"shingle/authz"
 	"shingle/billing"
+	"shingle/domains"
 	"shingle/internal/fault"
 	"shingle/internal/links"
 	"shingle/internal/money"
@@ -35,6 +36,7 @@ type Staff struct {
 	Platform *tenant.Platform
 	Boards   *tenant.Resolver
 	Notifier *tenant.Notifier
+	Domains  *domains.Service
 	Links    links.Links
 	// Launch makes a board with its owner; see platform.Launcher.
 	Launch func(ctx context.Context, n tenant.NewBoard, owner string) (*tenant.Tenant, error)
@@ -69,6 +71,8 @@ func (s *Staff) Routes() []route.Route {
 		{Method: POST, Path: "/staff/boards/:id/suspend", Handle: s.suspend, Can: authz.Can("board", "suspend")},
 		{Method: POST, Path: "/staff/boards/:id/resume", Handle: s.resume, Can: authz.Can("board", "suspend")},
 		{Method: POST, Path: "/staff/boards/:id/fee", Handle: s.fee, Can: authz.Can("board", "fee")},
+		{Method: GET, Path: "/staff/domains", Handle: s.domains, Can: authz.Can("domain", "read")},
+		{Method: POST, Path: "/staff/boards/:id/release-host", Handle: s.releaseDomain, Can: authz.Can("domain", "write")},
 		{Method: GET, Path: "/staff/orders", Handle: s.orders, Can: authz.Can("order", "read")},
 		{Method: GET, Path: "/staff/tasks", Handle: s.tasks, Can: authz.Can("task", "read")},
 		{Method: POST, Path: "/staff/tasks/:board/:id/retry", Handle: s.retry, Can: authz.Can("task", "retry")},
@@ -100,6 +104,7 @@ func (s *Staff) page(c *gin.Context, title string) console.Page {
 	}{
 		{"staff.nav.home", "/staff", "layout-dashboard", authz.Can("board", "read")},
 		{"staff.nav.boards", "/staff/boards", "world", authz.Can("board", "read")},
+		{"staff.nav.domains", "/staff/domains", "external-link", authz.Can("domain", "read")},
 		{"staff.nav.orders", "/staff/orders", "receipt", authz.Can("order", "read")},
 		{"staff.nav.tasks", "/staff/tasks", "list-check", authz.Can("task", "read")},
 		{"staff.nav.events", "/staff/events", "inbox", authz.Can("event", "read")},

@@ -19,12 +19,15 @@
       el.addEventListener("change", () => el.form.requestSubmit()));
 
     // Copy buttons.
-    $("[data-copy]", root).forEach((b) => b.addEventListener("click", async () => {
-      await navigator.clipboard.writeText(b.dataset.copy);
-      const old = b.textContent;
-      b.textContent = b.dataset.copied || "✓";
-      setTimeout(() => { b.textContent = old; }, 1500);
-    }));
+    $("[data-copy]", root).forEach((b) => {
+      b.hidden = !navigator.clipboard;
+      b.addEventListener("click", async () => {
+        await navigator.clipboard.writeText(b.dataset.copy);
+        const old = [...b.childNodes];
+        b.replaceChildren(b.dataset.copied || "✓");
+        setTimeout(() => b.replaceChildren(...old), 1500);
+      });
+    });
 
     // Bulk acts: the bar says how many, "all" ticks the page.
     $("form[data-bulk]", root).forEach((f) => {
