@@ -36,10 +36,7 @@ const edge = "edge.hosting.test"
 func newYard(t *testing.T) *yard {
 	t.Helper()
 	y := &yard{World: testkit.NewWorld(t), dns: testkit.NewDNS(t), clock: testkit.NewClock(time.Now())}
-	client, err := dns.New([]string{y.dns.Addr})
-	if err != nil {
-		t.Fatal(err)
-	}
+	client := dns.New([]string{y.dns.Addr})
 	y.dns.Set(t, edge, "A", "198.51.100.7")
 	y.dns.Set(t, edge, "AAAA", "2001:db8::7")
 	y.s = &Service{DB: y.DB, Platform: y.Platform, Notifier: y.Notifier, Links: links.Links{Scheme: "https", PlatformHost: "console.hosting.test", BoardDomain: "boards.test"},

@@ -3,7 +3,6 @@ package mail_test
 import (
 	"bytes"
 	"context"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,25 +32,25 @@ func (z *zone) set(name string, values ...string) {
 	z.txt[name] = values
 }
 
-func (z *zone) LookupTXT(_ context.Context, name string) ([]string, error) {
+func (z *zone) TXT(_ context.Context, name string) ([]string, error) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	if z.dead {
-		return nil, &net.DNSError{Err: "server misbehaving", Name: name, IsTemporary: true}
+		return nil, fault.New(fault.Unavailable, "nobody answers for %s", name)
 	}
 	if v := z.txt[name]; v != nil {
 		return v, nil
 	}
-	return nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
+	return nil, fault.New(fault.NotFound, "no record of %s", name)
 }
 
-func (z *zone) LookupCNAME(_ context.Context, name string) (string, error) {
+func (z *zone) CNAME(_ context.Context, name string) (string, error) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	if v := z.cname[name]; v != "" {
-		return v + ".", nil
+		return v, nil
 	}
-	return "", &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
+	return "", fault.New(fault.NotFound, "no record of %s", name)
 }
 
 // own is a post whose board may have a domain of its own.
@@ -172,7 +171,7 @@ func TestMailComesFromTheBoardOnceItsKeyIsFound(t *testing.T) {
 	if !bytes.Contains(raw, []byte("<hello@"+i.Domain+">")) || bytes.Contains(bytes.ToLower(raw), []byte("platform.example")) || bytes.Contains(bytes.ToLower(raw), []byte("shingle")) {
 		t.Fatalf("the mail must carry the board's name alone:\n%s", raw)
 	}
-	verified, err := dkim.VerifyWithOptions(bytes.NewReader(raw), &dkim.VerifyOptions{LookupTXT: func(name string) ([]string, error) { return o.zone.LookupTXT(t.Context(), name) }})
+	verified, err := dkim.VerifyWithOptions(bytes.NewReader(raw), &dkim.VerifyOptions{LookupTXT: func(name string) ([]string, error) { return o.zone.TXT(t.Context(), name) }})
 	if err != nil || len(verified) != 1 || verified[0].Err != nil || verified[0].Domain != i.Domain {
 		t.Fatalf("an independent verifier says %+v, %v\n%s", verified, err, raw)
 	}
@@ -180,7 +179,7 @@ func TestMailComesFromTheBoardOnceItsKeyIsFound(t *testing.T) {
 		t.Error("the board's own footer is not under the mail")
 	}
 	forged := bytes.Replace(raw, []byte("Acme, since 1999"), []byte("Acme, since 1899"), 1)
-	verified, err = dkim.VerifyWithOptions(bytes.NewReader(forged), &dkim.VerifyOptions{LookupTXT: func(name string) ([]string, error) { return o.zone.LookupTXT(t.Context(), name) }})
+	verified, err = dkim.VerifyWithOptions(bytes.NewReader(forged), &dkim.VerifyOptions{LookupTXT: func(name string) ([]string, error) { return o.zone.TXT(t.Context(), name) }})
 	if err != nil || len(verified) != 1 || verified[0].Err == nil {
 		t.Errorf("a changed mail passes: %+v, %v", verified, err)
 	}

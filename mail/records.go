@@ -2,17 +2,18 @@ package mail
 
 import (
 	"context"
-	"errors"
-	"net"
 	"slices"
 	"strings"
 	"time"
+
+	"shingle/internal/fault"
 )
 
-// Lookup asks the DNS. Errors are *net.DNSError, IsNotFound for "no such record".
+// Lookup asks the DNS. Kinds: fault.NotFound for no such record; anything else
+// means that nobody answered.
 type Lookup interface {
-	LookupTXT(ctx context.Context, name string) ([]string, error)
-	LookupCNAME(ctx context.Context, name string) (string, error)
+	TXT(ctx context.Context, name string) ([]string, error)
+	CNAME(ctx context.Context, name string) (string, error)
 }
 
 // CheckState is what a look found.
@@ -59,7 +60,7 @@ func (s *Identities) look(ctx context.Context, domain string, keys []Key) []Chec
 			s.lookCNAME(ctx, c)
 			continue
 		}
-		found, err := s.DNS.LookupTXT(ctx, c.Name)
+		found, err := s.DNS.TXT(ctx, c.Name)
 		if c.State = stateOf(err); err != nil {
 			continue
 		}
@@ -100,18 +101,14 @@ func wanted(domain string, keys []Key, spf, returnDomain string) []Check {
 }
 
 func stateOf(err error) CheckState {
-	var dns *net.DNSError
-	switch {
-	case err == nil:
-		return CheckMissing
-	case errors.As(err, &dns) && dns.IsNotFound:
+	if err == nil || fault.Is(err, fault.NotFound) {
 		return CheckMissing
 	}
 	return CheckUnknown
 }
 
 func (s *Identities) lookCNAME(ctx context.Context, c *Check) {
-	found, err := s.DNS.LookupCNAME(ctx, c.Name)
+	found, err := s.DNS.CNAME(ctx, c.Name)
 	c.State = stateOf(err)
 	found = strings.TrimSuffix(strings.ToLower(found), ".")
 	// A name without an alias is its own canonical name.

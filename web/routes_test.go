@@ -102,8 +102,7 @@ func newHouse(t testing.TB) *house {
 		Stripe: billing.NewStripe("sk_test_none", "http://127.0.0.1:1", log), Secrets: []string{"whsec_none"}, Now: time.Now, Log: log})
 	key := make([]byte, 32)
 	h.dns = testkit.NewDNS(t)
-	asks, err := dns.New([]string{h.dns.Addr})
-	must(err)
+	asks := dns.New([]string{h.dns.Addr})
 	h.domains = &domains.Service{DB: w.DB, Platform: w.Platform, Notifier: w.Notifier, Links: h.links, DNS: asks.Fresh(), EdgeHost: "edge.hosting.test", Now: time.Now}
 	applied := &candidates.Service{DB: w.DB, Platform: w.Platform, Listings: store, Files: files, Links: h.links, Key: key, Now: time.Now}
 	look := &looks.Store{DB: w.DB, Packs: packs, Default: themes.Look{Pack: "harbor"}}

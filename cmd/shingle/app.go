@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"net/url"
 	"os"
@@ -85,6 +84,7 @@ type app struct {
 	sender     *mail.Sender
 	identities *mail.Identities
 	returns    *mail.Returns
+	dns        *dns.Client
 	// demoOnboard finishes an account at the simulator; nil elsewhere.
 	demoOnboard func(account string) error
 }
@@ -162,6 +162,7 @@ func (a *app) services() (err error) {
 	a.candidates = &candidates.Service{DB: a.db, Platform: a.platform, Listings: a.listings, Files: a.files, Links: a.links, Find: a.find, Key: a.cfg.Secret(), Now: time.Now}
 	a.redirects, a.hits = &redirects.Store{Now: time.Now}, &redirects.Hits{Platform: a.platform, Log: a.log}
 	a.access = &access.Service{DB: a.db, Links: a.links, Key: a.cfg.Secret(), Now: time.Now, HTTP: domains.PublicClient()}
+	a.dns = dns.New(a.cfg.DNSServers)
 	if err := a.mailParts(); err != nil {
 		return err
 	}
@@ -176,11 +177,7 @@ func (a *app) services() (err error) {
 }
 
 func (a *app) newDomains() (*domains.Service, error) {
-	client, err := dns.New(a.cfg.DNSServers)
-	if err != nil {
-		return nil, err
-	}
-	s := &domains.Service{DB: a.db, Platform: a.platform, Notifier: a.notifier, Links: a.links, DNS: client.Fresh(), EdgeHost: a.cfg.EdgeHost,
+	s := &domains.Service{DB: a.db, Platform: a.platform, Notifier: a.notifier, Links: a.links, DNS: a.dns.Fresh(), EdgeHost: a.cfg.EdgeHost,
 		Probe: domains.NewProbe(a.cfg.Secret()), ProbeBase: domains.NewBaseProbe(a.cfg.Secret()), Now: time.Now}
 	for _, text := range a.cfg.EdgeAddresses {
 		ip, err := netip.ParseAddr(text)
@@ -237,7 +234,7 @@ func (a *app) mailParts() error {
 		return err
 	}
 	_, own, _ := strings.Cut(a.cfg.MailFrom, "@")
-	a.identities = &mail.Identities{DB: a.db, Platform: a.platform, DNS: net.DefaultResolver, Sealer: sealer, SPF: a.cfg.MailSPF, ReturnDomain: a.cfg.MailReturnDomain,
+	a.identities = &mail.Identities{DB: a.db, Platform: a.platform, DNS: a.dns.Fresh(), Sealer: sealer, SPF: a.cfg.MailSPF, ReturnDomain: a.cfg.MailReturnDomain,
 		Reserved: []string{a.cfg.PlatformHost, a.cfg.BoardDomain, own}, Now: time.Now}
 	a.returns = &mail.Returns{Platform: a.platform, Refs: mail.Refs{Key: secret}, Now: time.Now}
 	return nil

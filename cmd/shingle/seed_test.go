@@ -96,10 +96,10 @@ func TestSeed(t *testing.T) {
 		`SELECT count(*) FROM listings l JOIN entitlements e ON e.tenant_id = l.tenant_id AND e.listing_id = l.id AND e.kind = 'posting'
 			AND e.starts_at = l.published_at AND e.ends_at = l.ends_at AND e.revoked_at IS NULL`: 80,
 		`SELECT count(*) FROM listings l WHERE l.featured <> EXISTS (SELECT FROM entitlements e WHERE e.tenant_id = l.tenant_id AND e.listing_id = l.id AND e.kind = 'feature')`: 0,
-		`SELECT count(*) FROM listings l JOIN listing_moves m ON m.tenant_id = l.tenant_id AND m.listing_id = l.id AND m.to_state = 'live' AND m.reason = 'seed'`:              80,
+		`SELECT count(*) FROM listings l JOIN listing_moves m ON m.tenant_id = l.tenant_id AND m.listing_id = l.id AND m.to_state = 'live' AND m.reason = 'seed'`:                80,
 		`SELECT count(*) FROM listing_places`: 80,
 		`SELECT count(*) FROM listings WHERE description LIKE '%"glass" {and} vases%' OR description LIKE '%&#34;glass&#34; {and} vases%'`: 40,
-		`SELECT count(*) FROM tasks WHERE kind = 'listing.index'`: 0,
+		`SELECT count(*) FROM tasks WHERE kind = 'listing.index'`:                                                                          0,
 	} {
 		var n int
 		if err := super.QueryRowContext(t.Context(), q).Scan(&n); err != nil || n != want {

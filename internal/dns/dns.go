@@ -5,7 +5,6 @@ package dns
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -41,8 +40,10 @@ type Client struct {
 }
 
 // New uses the given servers ("192.0.2.53" or "192.0.2.53:5353"), or those of
-// the system's resolv.conf when there are none.
-func New(servers []string) (*Client, error) {
+// the system's resolv.conf when there are none. A machine without either gets
+// one that asks itself, as resolv.conf(5) has it: checks then say that nobody
+// answers, and all else goes on.
+func New(servers []string) *Client {
 	c := &Client{cache: newCache(time.Now), port: "53", timeout: askFor}
 	for _, s := range servers {
 		if s = strings.TrimSpace(s); s == "" {
@@ -54,16 +55,16 @@ func New(servers []string) (*Client, error) {
 		c.servers = append(c.servers, s)
 	}
 	if len(c.servers) > 0 {
-		return c, nil
+		return c
 	}
 	conf, err := mdns.ClientConfigFromFile("/etc/resolv.conf")
 	if err != nil || len(conf.Servers) == 0 {
-		return nil, errors.New("no DNS server is known: set SHINGLE_DNS_SERVERS")
+		conf = &mdns.ClientConfig{Servers: []string{"127.0.0.1"}, Port: "53"}
 	}
 	for _, s := range conf.Servers {
 		c.servers = append(c.servers, net.JoinHostPort(s, conf.Port))
 	}
-	return c, nil
+	return c
 }
 
 // Fresh is a client without a cache that asks a zone's own servers when they

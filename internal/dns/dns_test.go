@@ -16,10 +16,7 @@ import (
 
 func newClient(t *testing.T, servers ...string) *Client {
 	t.Helper()
-	c, err := New(servers)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := New(servers)
 	c.timeout = 200 * time.Millisecond
 	return c
 }

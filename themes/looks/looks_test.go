@@ -78,9 +78,15 @@ func TestARivalFindsNoLook(t *testing.T) {
 			r.Try(t, name, fn)
 		}
 		for name, list := range map[string]func(ctx context.Context, tx bun.IDB) (int, error){
-			"history":    func(ctx context.Context, tx bun.IDB) (int, error) { v, err := s.History(ctx, tx); return len(v), err },
-			"pages":      func(ctx context.Context, tx bun.IDB) (int, error) { v, err := looks.ReadPages(ctx, tx); return len(v), err },
-			"terms":      func(ctx context.Context, tx bun.IDB) (int, error) { v, err := looks.TermsVersion(ctx, tx); return len(v), err },
+			"history": func(ctx context.Context, tx bun.IDB) (int, error) { v, err := s.History(ctx, tx); return len(v), err },
+			"pages": func(ctx context.Context, tx bun.IDB) (int, error) {
+				v, err := looks.ReadPages(ctx, tx)
+				return len(v), err
+			},
+			"terms": func(ctx context.Context, tx bun.IDB) (int, error) {
+				v, err := looks.TermsVersion(ctx, tx)
+				return len(v), err
+			},
 			"drop draft": func(ctx context.Context, tx bun.IDB) (int, error) { return 0, s.DropDraft(ctx, tx) },
 			"current": func(ctx context.Context, tx bun.IDB) (int, error) {
 				v, err := s.Current(ctx, tx)

@@ -2,10 +2,10 @@ package admin
 
 import (
 	"context"
-	"net"
 	"testing"
 	"time"
 
+	"shingle/internal/fault"
 	"shingle/internal/seal"
 	"shingle/internal/testkit"
 	"shingle/mail"
@@ -14,12 +14,12 @@ import (
 // noRecords is a DNS in which nothing is written.
 type noRecords struct{}
 
-func (noRecords) LookupTXT(_ context.Context, name string) ([]string, error) {
-	return nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
+func (noRecords) TXT(_ context.Context, name string) ([]string, error) {
+	return nil, fault.New(fault.NotFound, "no record of %s", name)
 }
 
-func (noRecords) LookupCNAME(_ context.Context, name string) (string, error) {
-	return "", &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
+func (noRecords) CNAME(_ context.Context, name string) (string, error) {
+	return "", fault.New(fault.NotFound, "no record of %s", name)
 }
 
 func testIdentities(t testing.TB, w *testkit.World) *mail.Identities {
