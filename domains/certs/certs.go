@@ -62,6 +62,10 @@ type Options struct {
 
 // Certs orders, keeps and serves certificates.
 type Certs struct {
+	// StillProven, when set, looks at a host's proof again before an order; kind
+	// fault.Forbidden when it is gone. Set it before tasks run.
+	StillProven func(ctx context.Context, host string) error
+
 	o       Options
 	storage *Storage
 	known   *known

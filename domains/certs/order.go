@@ -12,6 +12,7 @@ import (
 	"github.com/mholt/acmez/v3/acme"
 	"github.com/uptrace/bun"
 
+	"shingle/internal/fault"
 	"shingle/tasks"
 	"shingle/tenant"
 )
@@ -49,12 +50,20 @@ func (c *Certs) handleOrder(ctx context.Context, t *tasks.Task) error {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
-	cert, trouble, err := c.obtain(ctx, o.Host, err == nil)
+	if c.StillProven != nil {
+		// A record that dangles must not get anybody a certificate.
+		if err := c.StillProven(ctx, o.Host); fault.Is(err, fault.Forbidden) {
+			return c.postpone(ctx, t, o.Host, trouble{verdict: verdict{code: "unproven"}})
+		} else if err != nil {
+			return err
+		}
+	}
+	cert, why, err := c.obtain(ctx, o.Host, err == nil)
 	switch {
 	case err != nil:
 		return err
-	case trouble != nil:
-		return c.postpone(ctx, t, o.Host, *trouble)
+	case why != nil:
+		return c.postpone(ctx, t, o.Host, *why)
 	}
 	return c.record(ctx, t, o.Host, cert)
 }

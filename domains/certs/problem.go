@@ -17,6 +17,7 @@ var Problems = map[string]string{
 	"connection": "The certificate authority could not reach this host. Its record must point here, and ports 80 and 443 must be open.",
 	"elsewhere":  "Another server answered for this host: its record does not point here yet, or a proxy stands in front.",
 	"caa":        "A CAA record of this domain does not allow our certificate authority. Add it to the record, or remove the record.",
+	"unproven":   "The ownership record of this host is gone. Put it back; the order is repeated.",
 	"rejected":   "The certificate authority does not issue for this host.",
 	"refused":    "The certificate authority refused the order.",
 	"limited":    "The certificate authority takes no more orders for now. The order waits until it does.",

@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/uptrace/bun"
 
 	"shingle/domains/certs"
+	"shingle/internal/fault"
 	"shingle/internal/testkit"
 )
 
@@ -51,6 +53,31 @@ func TestWrongAndChangingDNS(t *testing.T) {
 	if s := r.status(a, "elsewhere.acme2.example"); s.State != certs.Issued || s.Problem != "" || !s.NextTry.IsZero() {
 		t.Errorf("after it worked: %+v", s)
 	}
+}
+
+// TestALostProofOrdersNothing: the proof is looked at again before an order.
+func TestALostProofOrdersNothing(t *testing.T) {
+	t.Parallel()
+	const host = "www.lost.example"
+	r := newRig(t)
+	a := r.replica()
+	var gone atomic.Bool
+	gone.Store(true)
+	a.certs.StillProven = func(_ context.Context, name string) error {
+		if name == host && gone.Load() {
+			return fault.New(fault.Forbidden, "the record is gone")
+		}
+		return nil
+	}
+	r.work(a, 2)
+	r.dns.right(host)
+	r.verified(a, host)
+	r.failing(a, host, "unproven")
+	if n := r.orders(host, "failed") + r.orders(host, "issued"); n != 0 {
+		t.Errorf("%d orders were made for a host whose proof is gone", n)
+	}
+	gone.Store(false)
+	r.served(host, 30*time.Second)
 }
 
 // TestAuthorityInTrouble goes through the moods of an authority: the problem is
