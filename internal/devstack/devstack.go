@@ -52,11 +52,11 @@ func Postgres(ctx context.Context, dataDir string, say Say) (*Server, error) {
 		DataDir: dataDir,
 		Say:     say,
 		Settings: map[string]string{
-			"shared_buffers":       "128MB",
+			"shared_buffers":       "256MB",
 			"max_connections":      "200",
 			"wal_level":            "minimal",
 			"max_wal_senders":      "0",
-			"max_wal_size":         "1GB",
+			"max_wal_size":         "2GB",
 			"checkpoint_timeout":   "15min",
 			"effective_cache_size": "1GB",
 			"random_page_cost":     "1.1",

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -91,24 +90,26 @@ func (e *Engine) UpsertIn(ctx context.Context, tx bun.IDB, docs ...search.Docume
 }
 
 // Prepare analyses listings that are new to the index; what it returns writes
-// them as UpsertIn does, and they count in the vocabulary at once. Like texts
-// are written together: Postgres merges the new entries of its index a few
-// hundred rows at a time, and the fewer words those rows have among them, the
-// less there is to do.
+// them as UpsertIn does, and they count in the vocabulary at once. Their words
+// wait until the last one is there and are merged into the index together: each
+// of the board's words is then looked up once.
 func (e *Engine) Prepare(ctx context.Context, docs ...search.Document) (search.Write, error) {
-	docs = slices.SortedFunc(slices.Values(docs), func(a, b search.Document) int {
-		if c := strings.Compare(a.Text, b.Text); c != 0 {
-			return c
-		}
-		return bytes.Compare(a.ID[:], b.ID[:])
-	})
+	docs = slices.SortedFunc(slices.Values(docs), func(a, b search.Document) int { return bytes.Compare(a.ID[:], b.ID[:]) })
 	terms := newVocabulary()
-	rows, err := e.analyse(ctx, docs, terms)
+	last := max(0, len(docs)-1)
+	waiting, err := e.analyse(ctx, docs[:last], terms)
+	if err != nil {
+		return nil, err
+	}
+	merging, err := e.analyse(ctx, docs[last:], terms)
 	if err != nil {
 		return nil, err
 	}
 	return func(ctx context.Context, tx bun.IDB) error {
-		if err := writeRows(ctx, tx, rows); err != nil {
+		if err := writeRows(ctx, tx, waiting, bulkPending); err != nil {
+			return err
+		}
+		if err := writeRows(ctx, tx, merging, shortPending); err != nil {
 			return err
 		}
 		if err := writeTerms(ctx, tx, terms.sorted(), addCounts); err != nil {
@@ -126,7 +127,7 @@ func (e *Engine) write(ctx context.Context, tx bun.IDB, docs []search.Document, 
 	if err != nil {
 		return err
 	}
-	return writeRows(ctx, tx, rows)
+	return writeRows(ctx, tx, rows, shortPending)
 }
 
 // analyse turns documents into rows, some hundred in each part, and adds what

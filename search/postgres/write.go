@@ -206,11 +206,23 @@ func (c *columns) add(d *search.Document, a *analyser) {
 	c.words.add(words)
 }
 
+// pending is how much of the index of words may wait to be merged into it:
+// every search reads what waits, and a merge of more costs less for each row.
+type pending string
+
+const (
+	shortPending pending = "SET LOCAL gin_pending_list_limit = '512kB'"
+	bulkPending  pending = "SET LOCAL gin_pending_list_limit = '32MB'; SET LOCAL work_mem = '32MB'"
+)
+
 // writeRows upserts documents. Older versions than those held change nothing.
-func writeRows(ctx context.Context, tx bun.IDB, parts []*columns) error {
+func writeRows(ctx context.Context, tx bun.IDB, parts []*columns, limit pending) error {
 	board, err := tenant.IDFrom(ctx)
 	if err != nil {
 		return err
+	}
+	if _, err := tx.ExecContext(ctx, string(limit)); err != nil {
+		return fmt.Errorf("writing search documents: %w", err)
 	}
 	for _, c := range parts {
 		if err := c.write(ctx, tx, board); err != nil {
