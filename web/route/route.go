@@ -4,6 +4,7 @@
 package route
 
 import (
+	"context"
 	"bytes"
 	"crypto/rand"
 	"encoding/base64"
@@ -119,8 +120,16 @@ func Status(err error) int {
 	return statuses[fault.KindOf(err)]
 }
 
+// gone is the status, never sent, of a request whose caller hung up (nginx's 499):
+// it is nobody's failure.
+const gone = 499
+
 // Fail renders an error: problem+json for who asked for JSON, a page else.
 func Fail(c *gin.Context, err error, page ErrorPage, log *slog.Logger) {
+	if errors.Is(c.Request.Context().Err(), context.Canceled) && !c.Writer.Written() {
+		c.Status(gone)
+		return
+	}
 	status := Status(err)
 	if status >= 500 {
 		log.ErrorContext(c.Request.Context(), "request failed", "status", status, "route", PathOf(c),
