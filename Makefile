@@ -20,7 +20,7 @@ run: build ## Build, then run everything on this machine with three demo boards
 
 build: go ## Build bin/shingle
 	@mkdir -p bin
-	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/shingle ./cmd/shingle
+	CGO_ENABLED=0 go build -trimpath -tags nomsgpack -ldflags "-s -w -X main.version=$(VERSION)" -o bin/shingle ./cmd/shingle
 
 test: deps bin/tools/stripe-mock bin/tools/pebble ## Vet and test with the race detector; pictures are kept as artefacts
 	@scripts/test.sh

@@ -20,6 +20,7 @@ import (
 	"gocloud.dev/blob"
 	_ "gocloud.dev/blob/fileblob" // file:// for SHINGLE_BLOB_URL
 	_ "gocloud.dev/blob/memblob"  // mem:// for trying things out
+	_ "gocloud.dev/blob/s3blob"   // s3:// for several replicas; credentials come as for AWS' own programs
 
 	"shingle/accounts"
 	"shingle/authz"

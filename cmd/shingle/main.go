@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	_ "time/tzdata" // a small image has no time zones of its own
 
 	"github.com/spf13/cobra"
 

@@ -232,7 +232,7 @@ func (c *Config) check(mode string, before Problems) Problems {
 	checkURL("SHINGLE_TYPESENSE_URL", c.TypesenseURL, "http", "https")
 	checkURL("SHINGLE_STRIPE_API_BASE", c.StripeAPIBase, "http", "https")
 	checkURL("SHINGLE_SMTP_URL", c.SMTPURL, "smtp", "smtps")
-	checkURL("SHINGLE_BLOB_URL", c.BlobURL, "file", "mem")
+	checkURL("SHINGLE_BLOB_URL", c.BlobURL, "file", "mem", "s3")
 	if (c.TypesenseURL == "") != (c.TypesenseKey == "") {
 		bad("SHINGLE_TYPESENSE_URL and SHINGLE_TYPESENSE_KEY go together: set both or neither")
 	}
