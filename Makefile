@@ -22,10 +22,10 @@ build: go ## Build bin/shingle
 	@mkdir -p bin
 	CGO_ENABLED=0 go build -trimpath -tags nomsgpack -ldflags "-s -w -X main.version=$(VERSION)" -o bin/shingle ./cmd/shingle
 
-test: deps bin/tools/stripe-mock bin/tools/pebble ## Vet and test with the race detector; pictures are kept as artefacts
+test: deps bin/tools/stripe-mock bin/tools/pebble bin/tools/helm ## Vet and test with the race detector; pictures are kept as artefacts
 	@scripts/test.sh
 
-check: test ## Test, then lint and look for known vulnerabilities
+check: bin/tools/kubectl-validate test ## Test, then lint and look for known vulnerabilities
 	@scripts/check.sh
 
 bench: deps bin/tools/pebble ## Run the benchmarks
@@ -34,7 +34,7 @@ bench: deps bin/tools/pebble ## Run the benchmarks
 deps: go ## Install what tests need and this machine lacks (Debian and Ubuntu)
 	@scripts/deps.sh
 
-tools: bin/tools/stripe-mock bin/tools/pebble bin/tools/golangci-lint bin/tools/govulncheck ## Build the programs of tests and checks into bin/tools
+tools: bin/tools/stripe-mock bin/tools/pebble bin/tools/helm bin/tools/kubectl-validate bin/tools/golangci-lint bin/tools/govulncheck ## Build the programs of tests and checks into bin/tools
 
 reset: ## Stop a running `make run` and delete its data
 	@scripts/reset.sh
@@ -50,7 +50,16 @@ tool-path-pebble := github.com/letsencrypt/pebble/v2/cmd/pebble
 tool-path-golangci-lint := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 tool-path-govulncheck := golang.org/x/vuln/cmd/govulncheck
 
-# Tools have versions of their own, in tools/go.mod.
+# These two need different versions of Kubernetes' modules, so each stands alone.
+bin/tools/helm: tool-module := helm.sh/helm/v3/cmd/helm@v3.19.0
+bin/tools/kubectl-validate: tool-module := sigs.k8s.io/kubectl-validate@v0.0.4
+bin/tools/helm bin/tools/kubectl-validate: Makefile | go
+	@mkdir -p bin/tools
+	@echo "building $(@F), once"
+	@GOBIN=$(CURDIR)/bin/tools GOFLAGS= CGO_ENABLED=0 go install -trimpath $(tool-module)
+	@touch $@
+
+# The other tools have versions of their own, in tools/go.mod.
 bin/tools/%: tools/go.mod tools/go.sum | go
 	@mkdir -p bin/tools
 	@echo "building $*, once"
