@@ -8,6 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 [ "$(id -u)" = 0 ] || { echo 'image.sh: chroot needs root' >&2; exit 1; }
 
 root=$(mktemp -d)
+chmod 755 "$root"
 trap 'umount -R "$root" 2>/dev/null || true; rm -rf "$root"' EXIT
 mkdir -p "$root"/{etc/ssl/certs,tmp,data,proc}
 cp bin/shingle "$root/shingle"
@@ -21,10 +22,11 @@ echo "image: $((bytes / 1000000)) MB compressed, $(($(stat -c %s "$root/shingle"
 mount --bind "$root" "$root"
 for dir in tmp data; do mount -t tmpfs -o mode=1777 tmpfs "$root/$dir"; done
 mount -o remount,bind,ro "$root"
-run() { env SHINGLE_DATA_DIR=/data SHINGLE_BLOB_URL= chroot --userspec=65532:65532 "$root" /shingle "$@"; }
-run --version
-if run migrate status > /dev/null 2>&1; then
-	SHINGLE_LISTEN=127.0.0.1:18765 SHINGLE_OPS_LISTEN=127.0.0.1:18766 run serve &
+run=(env SHINGLE_DATA_DIR=/data SHINGLE_BLOB_URL= SHINGLE_LISTEN=127.0.0.1:18765 SHINGLE_OPS_LISTEN=127.0.0.1:18766
+	chroot --userspec=65532:65532 "$root" /shingle)
+"${run[@]}" --version
+if "${run[@]}" migrate status > /dev/null 2>&1; then
+	"${run[@]}" serve &
 	pid=$!
 	for _ in $(seq 100); do curl -fsS -o /dev/null 127.0.0.1:18766/readyz 2>/dev/null && break; sleep 0.05; done
 	curl -fsS 127.0.0.1:18766/readyz
