@@ -76,6 +76,9 @@ func (s *Store) FindOrCreateCompany(ctx context.Context, tx bun.IDB, name, websi
 		return nil, err
 	}
 	name = tidy(name)
+	if err := lockSlug(ctx, tx, Slugify(name, "company")); err != nil {
+		return nil, err
+	}
 	c := new(Company)
 	switch actor := tenant.ActorFrom(ctx); {
 	case person == nil:
@@ -123,8 +126,21 @@ func (s *Store) createCompany(ctx context.Context, tx bun.IDB, p Profile, person
 	return c, nil
 }
 
+// lockSlug lets one transaction at a time look for a company of a name and make
+// it: of two at once the second would look before the first is there.
+func lockSlug(ctx context.Context, tx bun.IDB, slug string) error {
+	board, err := tenant.IDFrom(ctx)
+	if err == nil {
+		_, err = tx.NewRaw(`SELECT pg_advisory_xact_lock(hashtextextended('shingle company ' || ?, 0))`, board.String()+" "+slug).Exec(ctx)
+	}
+	return err
+}
+
 // freeSlug finds a company slug that nobody has: acme, acme-2, acme-3 …
 func (s *Store) freeSlug(ctx context.Context, tx bun.IDB, slug string, but uuid.UUID) (string, error) {
+	if err := lockSlug(ctx, tx, slug); err != nil {
+		return "", err
+	}
 	try := slug
 	for n := 2; ; n++ {
 		taken, err := tenant.Exists(ctx, tx.NewSelect().Model((*Company)(nil)).Where("c.slug = ?", try).Where("c.id <> ?", but))
