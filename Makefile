@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run build test check bench deps tools reset fmt go
+.PHONY: help run build test check bench bench-go bench-compare deps tools reset fmt go
 
 # Where Go's own installer puts it, for shells that do not know yet.
 export PATH := $(PATH):/usr/local/go/bin
@@ -13,7 +13,7 @@ export SHINGLE_DATA_DIR ?= .shingle
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build ## Build, then run everything on this machine with three demo boards
 	@exec bin/shingle dev
@@ -28,13 +28,19 @@ test: deps bin/tools/stripe-mock bin/tools/pebble bin/tools/helm ## Vet and test
 check: bin/tools/kubectl-validate test ## Test, then lint and look for known vulnerabilities
 	@scripts/check.sh
 
-bench: deps bin/tools/pebble ## Run the benchmarks
+bench: build deps ## Measure serve and worker as users meet them; BENCH=full: 1,000 boards × 1,000 listings
+	@go run ./cmd/bench $(BENCHFLAGS)
+
+bench-go: deps bin/tools/pebble ## Run the Go benchmarks, each bar of the design among them
 	@scripts/bench.sh
+
+bench-compare: deps ## Compare the Go benchmarks of two revisions: FROM=main~1 [TO=HEAD] [BENCH=regexp] [PKG=./tenant]
+	@scripts/bench-compare.sh "$(FROM)" "$(or $(TO),HEAD)" "$(or $(BENCH),.)" $(PKG)
 
 deps: go ## Install what tests need and this machine lacks (Debian and Ubuntu)
 	@scripts/deps.sh
 
-tools: bin/tools/stripe-mock bin/tools/pebble bin/tools/helm bin/tools/kubectl-validate bin/tools/golangci-lint bin/tools/govulncheck ## Build the programs of tests and checks into bin/tools
+tools: bin/tools/stripe-mock bin/tools/pebble bin/tools/helm bin/tools/kubectl-validate bin/tools/golangci-lint bin/tools/govulncheck bin/tools/benchstat ## Build the programs of tests and checks into bin/tools
 
 reset: ## Stop a running `make run` and delete its data
 	@scripts/reset.sh

@@ -142,8 +142,11 @@ func stopLeft(ctx context.Context, c *Cluster) error {
 	return c.Stop(ctx)
 }
 
-func (c *Cluster) data() string      { return filepath.Join(c.Home, "data") }
-func (c *Cluster) logFile() string   { return filepath.Join(c.Home, "postgres.log") }
+func (c *Cluster) data() string { return filepath.Join(c.Home, "data") }
+
+// LogFile is where the server writes.
+func (c *Cluster) LogFile() string { return filepath.Join(c.Home, "postgres.log") }
+
 func (c *Cluster) stateFile() string { return filepath.Join(c.Home, "state.json") }
 
 // SocketDir holds the unix socket; a socket's whole path must stay under 108 bytes.

@@ -130,7 +130,7 @@ func (c *Cluster) start(ctx context.Context, bin binaries, settings map[string]s
 var passing = regexp.MustCompile(`already in use|pre-existing shared memory|lock file .* already exists`)
 
 func (c *Cluster) launch(ctx context.Context, postgres string, args []string) error {
-	log, err := os.OpenFile(c.logFile(), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	log, err := os.OpenFile(c.LogFile(), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
@@ -151,12 +151,12 @@ func (c *Cluster) launch(ctx context.Context, postgres string, args []string) er
 			}
 		}
 		if !c.alive() {
-			said, _ := os.ReadFile(c.logFile())
+			said, _ := os.ReadFile(c.LogFile())
 			return fmt.Errorf("Postgres did not start; it said:\n%s", tail(said, 1500))
 		}
 		if !pause(ctx) {
 			_ = syscall.Kill(c.pid, syscall.SIGQUIT)
-			return fmt.Errorf("Postgres did not answer within %s; see %s", startPatience, c.logFile())
+			return fmt.Errorf("Postgres did not answer within %s; see %s", startPatience, c.LogFile())
 		}
 	}
 }

@@ -1,0 +1,173 @@
+// Command bench measures Shingle as users meet it: the release binary as serve
+// and worker processes beside a Postgres of its own, filled by `shingle seed`,
+// asked over TCP. It prints one table and writes it to bench/results. What it
+// measures against stands in the same run: a bare Gin handler for pages from the
+// cache, the page's own SQL through pgx for all others. Start at run.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+type options struct {
+	binary         string
+	boards, each   int
+	large          int
+	data           string
+	seconds        time.Duration
+	rows           *regexp.Regexp
+	scaling        bool
+	out            string
+	keep           string
+	newestRevision string
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, flags()); err != nil {
+		fmt.Fprintln(os.Stderr, "bench: "+err.Error())
+		os.Exit(1)
+	}
+}
+
+func flags() options {
+	o := options{boards: 200, each: 500, large: 20_000}
+	if os.Getenv("BENCH") == "full" {
+		o.boards, o.each, o.large = 1000, 1000, 100_000
+	}
+	flag.StringVar(&o.binary, "binary", "bin/shingle", "the program")
+	flag.IntVar(&o.boards, "boards", o.boards, "how many boards")
+	flag.IntVar(&o.each, "listings", o.each, "live listings of each")
+	flag.IntVar(&o.large, "large", o.large, "live listings of one more board; 0: none")
+	flag.StringVar(&o.data, "data", os.Getenv("BENCH_DATA"), "JSON Lines to take texts from")
+	flag.DurationVar(&o.seconds, "for", 6*time.Second, "how long each row is measured, at most and again at half")
+	rows := flag.String("rows", "", "measure the rows alone that match")
+	flag.BoolVar(&o.scaling, "scaling", true, "measure more boards, more replicas and more listings, too")
+	flag.StringVar(&o.out, "out", "bench/results", "where the table is kept")
+	flag.StringVar(&o.keep, "world", "", "keep the data set here and use it again")
+	flag.Parse()
+	o.rows = regexp.MustCompile(*rows)
+	return o
+}
+
+// run makes the world, measures every row and prints the table.
+func run(ctx context.Context, o options) error {
+	w, err := newWorld(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	t := &table{begun: time.Now(), options: o, seeding: w.seeding}
+	for _, cached := range []bool{true, false} {
+		if err := w.start(ctx, cached, 1); err != nil {
+			return err
+		}
+		w.warm(ctx)
+		for _, r := range w.rows() {
+			if !o.rows.MatchString(r.name) || r.uncached && cached {
+				continue
+			}
+			line, err := w.measure(ctx, r, cached)
+			if err != nil {
+				return fmt.Errorf("%s: %w", r.name, err)
+			}
+			t.add(line)
+		}
+		t.memory(cached, w)
+		w.stop()
+	}
+	if o.scaling {
+		if err := w.scale(ctx, t); err != nil {
+			return err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	text := t.String()
+	fmt.Print("\n" + text)
+	if err := os.MkdirAll(o.out, 0o750); err != nil {
+		return err
+	}
+	file := filepath.Join(o.out, t.begun.Format("2006-01-02")+".md")
+	fmt.Fprintln(os.Stderr, "written to "+file)
+	return os.WriteFile(file, []byte(text), 0o600)
+}
+
+// table is what is printed.
+type table struct {
+	begun   time.Time
+	options options
+	seeding string
+	lines   []line
+	notes   []string
+}
+
+// line is one measured row.
+type line struct {
+	name   string
+	cached bool
+	most   float64 // requests a second at saturation
+	half   quantiles
+	bytes  int     // of a body as sent
+	allocs float64 // of the process, per request
+	beside string  // what it is compared with
+	ratio  float64
+}
+
+func (t *table) add(l line) {
+	t.lines = append(t.lines, l)
+	fmt.Fprintln(os.Stderr, l)
+}
+
+func (l line) String() string {
+	cache := "off"
+	if l.cached {
+		cache = "on"
+	}
+	ratio := "–"
+	if l.ratio > 0 {
+		ratio = fmt.Sprintf("%.2f of %s", l.ratio, l.beside)
+	}
+	return fmt.Sprintf("| %s | %s | %.0f | %.2f | %.2f | %d | %.0f | %s |", l.name, cache, l.most, ms(l.half.p50), ms(l.half.p99), l.bytes, l.allocs, ratio)
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func (t *table) memory(cached bool, w *world) {
+	where := "on"
+	if !cached {
+		where = "off"
+	}
+	t.notes = append(t.notes, fmt.Sprintf("resident after the rows with the cache %s: serve %d MB, worker %d MB, Postgres %d MB (its own memory, shared buffers once)", where, w.serves[0].resident()>>20, w.worker.resident()>>20, w.postgresResident()>>20))
+}
+
+func (t *table) String() string {
+	var b strings.Builder
+	o := t.options
+	fmt.Fprintf(&b, "# Shingle, measured on %s\n\n", t.begun.Format(time.DateOnly))
+	fmt.Fprintf(&b, "%d boards × %d listings and one of %d; %d cores shared by everything, this tool included; %s; Postgres: %s.\n", o.boards, o.each, o.large, runtime.NumCPU(), runtime.Version(), settings())
+	fmt.Fprintf(&b, "Boards, listings (50 of a board) and words are drawn by Zipf's law. Most: closed loop, %d connections. Quantiles: open loop at half of that, from the moment a request was due.\n", connections)
+	fmt.Fprintf(&b, "Rows with the cache off are those of a page that nobody asked for before.\n\n")
+	fmt.Fprintln(&b, t.seeding)
+	fmt.Fprint(&b, "\n| row | page cache | most, requests/s | p50 at half, ms | p99 at half, ms | bytes | allocations | beside |\n|---|---|---|---|---|---|---|---|\n")
+	for _, l := range t.lines {
+		fmt.Fprintln(&b, l)
+	}
+	fmt.Fprintln(&b)
+	for _, n := range t.notes {
+		fmt.Fprintln(&b, "- "+n)
+	}
+	return b.String()
+}

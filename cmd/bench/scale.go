@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+// scale measures what grows: boards that are visited, replicas, listings of one
+// board, and how long a start takes.
+func (w *world) scale(ctx context.Context, t *table) error {
+	if err := w.coldStart(ctx, t); err != nil {
+		return err
+	}
+	if err := w.moreBoards(ctx, t); err != nil {
+		return err
+	}
+	if err := w.moreReplicas(ctx, t); err != nil {
+		return err
+	}
+	info, err := os.Stat(w.o.binary)
+	if err != nil {
+		return err
+	}
+	t.notes = append(t.notes, fmt.Sprintf("the program is %d MB on disk; `scripts/image.sh` says what an image of it weighs", info.Size()>>20))
+	return nil
+}
+
+// coldStart is the time from starting the process to its first page.
+func (w *world) coldStart(ctx context.Context, t *table) error {
+	var took []time.Duration
+	for range 5 {
+		begun := time.Now()
+		p, err := w.launch(ctx, "serve", w.addr, true)
+		if err != nil {
+			return err
+		}
+		if _, err := w.fetch(ctx, request{method: "GET", host: w.boards[0].host, path: "/"}); err != nil {
+			return err
+		}
+		took = append(took, time.Since(begun))
+		if len(took) == 5 {
+			t.notes = append(t.notes, fmt.Sprintf("cold start to the first page: %.0f ms (median of 5); idle memory of serve %d MB", ms(of(took).p50), p.resident()>>20))
+		}
+		p.end()
+	}
+	return nil
+}
+
+// moreBoards visits ever more boards; the exponent is the slope of log(p50) over
+// log(boards): 0 when nothing grows.
+func (w *world) moreBoards(ctx context.Context, t *table) error {
+	if err := w.start(ctx, false, 1); err != nil {
+		return err
+	}
+	defer w.stop()
+	w.warm(ctx)
+	for _, r := range w.rows()[:3] {
+		var boards, p50 []float64
+		text := "boards visited, cache off, " + r.name + ": "
+		for n := 10; n <= len(w.boards); n *= 10 {
+			n = min(n, len(w.boards))
+			d := w.draw(n)
+			q, err := open(ctx, w.addr, 60, w.o.seconds, func() request { return r.next(d) }, r.good)
+			if err != nil {
+				return err
+			}
+			boards, p50 = append(boards, float64(n)), append(p50, ms(q.p50))
+			text += fmt.Sprintf("%d: p50 %.2f, p99 %.2f ms; ", n, ms(q.p50), ms(q.p99))
+		}
+		t.notes = append(t.notes, text+fmt.Sprintf("exponent %.3f", exponent(boards, p50)))
+	}
+	return nil
+}
+
+// exponent is the least-squares slope in log-log.
+func exponent(x, y []float64) float64 {
+	var sx, sy, sxx, sxy float64
+	n := float64(len(x))
+	for i := range x {
+		a, b := math.Log(x[i]), math.Log(y[i])
+		sx, sy, sxx, sxy = sx+a, sy+b, sxx+a*a, sxy+a*b
+	}
+	if n < 2 {
+		return 0
+	}
+	return (n*sxy - sx*sy) / (n*sxx - sx*sx)
+}
+
+// moreReplicas asks one, two and four serves behind a balancer; on one machine
+// they share its cores, so this shows what sharing costs, not what it gains.
+func (w *world) moreReplicas(ctx context.Context, t *table) error {
+	text := "replicas on the same cores, the mix, cache on: "
+	for _, n := range []int{1, 2, 4} {
+		if err := w.start(ctx, true, n); err != nil {
+			return err
+		}
+		w.warm(ctx)
+		d := w.draw(len(w.boards))
+		most, _, err := saturation(ctx, w.addr, w.o.seconds, func() request { return mix(d) }, func(s int) bool { return s < 500 })
+		w.stop()
+		if err != nil {
+			return err
+		}
+		text += fmt.Sprintf("%d: %.0f requests/s; ", n, most)
+	}
+	t.notes = append(t.notes, text)
+	return nil
+}
+
+// balance forwards connections in turn to the serves that are up: a balancer on
+// the level of TCP, as a cloud's is.
+func (w *world) balance() (err error) {
+	if w.balancer, err = net.Listen("tcp", w.addr); err != nil {
+		return err
+	}
+	serves, l := w.serves, w.balancer
+	var turn atomic.Int64
+	go func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer func() { _ = in.Close() }()
+				for range serves {
+					out, err := net.Dial("tcp", serves[int(turn.Add(1))%len(serves)].listen)
+					if err != nil {
+						continue
+					}
+					defer func() { _ = out.Close() }()
+					go func() { _, _ = io.Copy(out, in); _ = out.(*net.TCPConn).CloseWrite() }()
+					_, _ = io.Copy(in, out)
+					return
+				}
+			}()
+		}
+	}()
+	return nil
+}
