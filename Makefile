@@ -55,6 +55,7 @@ tool-path-stripe-mock := github.com/stripe/stripe-mock
 tool-path-pebble := github.com/letsencrypt/pebble/v2/cmd/pebble
 tool-path-golangci-lint := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 tool-path-govulncheck := golang.org/x/vuln/cmd/govulncheck
+tool-path-benchstat := golang.org/x/perf/cmd/benchstat
 
 # These two need different versions of Kubernetes' modules, so each stands alone.
 bin/tools/helm: tool-module := helm.sh/helm/v3/cmd/helm@v3.19.0

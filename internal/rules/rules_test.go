@@ -30,7 +30,7 @@ var layers = []struct {
 	{"ground", []string{"mail", "authz"}},
 	{"features", []string{"listings", "search", "billing", "candidates", "accounts", "themes", "domains"}},
 	{"web", []string{"web"}},
-	{"cmd", []string{"cmd"}},
+	{"cmd", []string{"cmd", "deploy"}},
 }
 
 // beside is who may see whom within a layer.
