@@ -20,22 +20,27 @@ import (
 )
 
 type options struct {
-	binary         string
-	boards, each   int
-	large          int
-	data           string
-	seconds        time.Duration
-	rows           *regexp.Regexp
-	scaling        bool
-	out            string
-	keep           string
-	newestRevision string
+	binary       string
+	boards, each int
+	large        int
+	data         string
+	seconds      time.Duration
+	rows         *regexp.Regexp
+	scaling      bool
+	out          string
+	keep         string
+	chaos        time.Duration
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, flags()); err != nil {
+	o := flags()
+	do := run
+	if o.chaos >= 0 {
+		do = func(ctx context.Context, o options) error { return runChaos(ctx, o, o.chaos) }
+	}
+	if err := do(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench: "+err.Error())
 		os.Exit(1)
 	}
@@ -55,8 +60,14 @@ func flags() options {
 	rows := flag.String("rows", "", "measure the rows alone that match")
 	flag.BoolVar(&o.scaling, "scaling", true, "measure more boards, more replicas and more listings, too")
 	flag.StringVar(&o.out, "out", "bench/results", "where the table is kept")
+	chaos := flag.Bool("chaos", false, "let things go wrong under load instead of measuring")
+	long := flag.Duration("long", 0, "repeat the faults for so long")
 	flag.StringVar(&o.keep, "world", "", "keep the data set here and use it again")
 	flag.Parse()
+	o.chaos = -1
+	if *chaos {
+		o.chaos = *long
+	}
 	o.rows = regexp.MustCompile(*rows)
 	return o
 }
@@ -150,7 +161,7 @@ func (t *table) memory(cached bool, w *world) {
 	if !cached {
 		where = "off"
 	}
-	t.notes = append(t.notes, fmt.Sprintf("resident after the rows with the cache %s: serve %d MB, worker %d MB, Postgres %d MB (its own memory, shared buffers once)", where, w.serves[0].resident()>>20, w.worker.resident()>>20, w.postgresResident()>>20))
+	t.notes = append(t.notes, fmt.Sprintf("resident after the rows with the cache %s: serve %d MB, worker %d MB, Postgres %d MB (its own memory, shared buffers once)", where, w.serves[0].resident()>>20, w.workers[0].resident()>>20, w.postgresResident()>>20))
 }
 
 func (t *table) String() string {

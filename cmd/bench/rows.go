@@ -135,11 +135,14 @@ var pdf = []byte("%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj 2 0 obj<<
 var applicants atomic.Int64
 
 func apply(d *draw) request {
+	return applyAs(d, fmt.Sprintf("ada-%d-%d@example.org", time.Now().UnixNano(), applicants.Add(1)))
+}
+
+func applyAs(d *draw, email string) request {
 	b := d.board()
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)
-	n := applicants.Add(1)
-	for name, value := range map[string]string{"name": "Ada Applicant", "email": fmt.Sprintf("ada-%d-%d@example.org", time.Now().UnixNano(), n), "note": "I would like to work for you.", "consent": "1"} {
+	for name, value := range map[string]string{"name": "Ada Applicant", "email": email, "note": "I would like to work for you.", "consent": "1"} {
 		_ = form.WriteField(name, value)
 	}
 	file, _ := form.CreateFormFile("cv", "cv.pdf")

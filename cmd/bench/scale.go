@@ -119,7 +119,7 @@ func (w *world) balance() (err error) {
 	if w.balancer, err = net.Listen("tcp", w.addr); err != nil {
 		return err
 	}
-	serves, l := w.serves, w.balancer
+	n, l := len(w.serves), w.balancer
 	var turn atomic.Int64
 	go func() {
 		for {
@@ -129,8 +129,13 @@ func (w *world) balance() (err error) {
 			}
 			go func() {
 				defer func() { _ = in.Close() }()
-				for range serves {
-					out, err := net.Dial("tcp", serves[int(turn.Add(1))%len(serves)].listen)
+				// When none is known to be up, all are tried: a check can be late.
+				for try := range 2 * n {
+					addr, up := w.listening(turn.Add(1))
+					if !up && try < n {
+						continue
+					}
+					out, err := net.Dial("tcp", addr)
 					if err != nil {
 						continue
 					}

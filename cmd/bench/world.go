@@ -14,9 +14,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -38,13 +40,19 @@ type world struct {
 	redis    string
 	env      []string
 	serves   []*process
-	worker   *process
+	workers  []*process
 	balancer net.Listener
 	addr     string // where load goes
 	sim      *stripesim.Sim
+	stripe   string // its address
+	smtp     string
+	box      *mailbox.Box
+	key      string // of the board's product
 	secret   string
 	seeding  string
 	boards   []board
+	client   http.RoundTripper
+	mu       sync.Mutex // of serves, while they are replaced
 	large    *board
 	token    string // of the large board's owner
 	cleanups []func()
@@ -63,7 +71,7 @@ func settings() string {
 }
 
 func newWorld(ctx context.Context, o options) (w *world, err error) {
-	w = &world{o: o, dir: o.keep}
+	w = &world{o: o, dir: o.keep, client: &http.Transport{MaxIdleConnsPerHost: 32}}
 	defer func() {
 		if err != nil {
 			w.close()
@@ -139,21 +147,30 @@ func (w *world) startOthers(ctx context.Context) error {
 	w.addr = "127.0.0.1:" + freePort()
 	srv := httptest.NewUnstartedServer(nil)
 	w.sim = stripesim.New(stripesim.Options{BaseURL: "http://" + srv.Listener.Addr().String(), Log: slog.New(slog.DiscardHandler),
-		Endpoints: []stripesim.Endpoint{{URL: "http://" + w.addr + billing.WebhookPath, Secret: w.secret}, {URL: "http://" + w.addr + billing.WebhookPath, Secret: w.secret, Connect: true}}})
+		// The platform's name means the load's address here.
+		HTTP: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, w.addr)
+		}}},
+		Backoff:   slices.Repeat([]time.Duration{500 * time.Millisecond}, 400),
+		Endpoints: []stripesim.Endpoint{{URL: "http://platform.localhost" + billing.WebhookPath, Secret: w.secret}, {URL: "http://platform.localhost" + billing.WebhookPath, Secret: w.secret, Connect: true}}})
 	srv.Config.Handler = w.sim.Handler()
 	srv.Start()
+	w.stripe = srv.Listener.Addr().String()
 	w.cleanups = append(w.cleanups, srv.Close)
 	box, err := mailbox.Open(filepath.Join(w.dir, "mail"), time.Now)
 	if err != nil {
 		return err
 	}
+	w.box = box
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
 	var running sync.WaitGroup
 	bg, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	w.smtp = l.Addr().String()
 	running.Go(func() { _ = box.Serve(bg, l) })
+	running.Go(func() { _ = w.sim.Run(bg) })
 	w.cleanups = append(w.cleanups, func() { cancel(); running.Wait() })
 	w.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + w.dir, "SHINGLE_DATA_DIR=" + w.dir, "SHINGLE_DATABASE_URL=" + w.pg.DatabaseURL, "SHINGLE_PLATFORM_DATABASE_URL=" + w.pg.PlatformURL,
 		"SHINGLE_REDIS_URL=" + w.redis, "SHINGLE_BOARD_DOMAIN=localhost", "SHINGLE_PUBLIC_URL=http://localhost:8080", "SHINGLE_STRIPE_KEY=sk_test_bench", "SHINGLE_STRIPE_API_BASE=" + srv.URL,
@@ -236,6 +253,8 @@ func (w *world) read(ctx context.Context) error {
 type process struct {
 	cmd         *exec.Cmd
 	ops, listen string
+	checked     atomic.Int64
+	down        atomic.Bool
 }
 
 func (w *world) launch(ctx context.Context, role, listen string, cached bool) (*process, error) {
@@ -348,7 +367,8 @@ func (w *world) start(ctx context.Context, cached bool, replicas int) (err error
 			return err
 		}
 	}
-	w.worker, err = w.launch(ctx, "worker", "127.0.0.1:"+freePort(), cached)
+	p, err := w.launch(ctx, "worker", "127.0.0.1:"+freePort(), cached)
+	w.workers = append(w.workers, p)
 	return err
 }
 
@@ -357,11 +377,40 @@ func (w *world) stop() {
 		_ = w.balancer.Close()
 		w.balancer = nil
 	}
-	for _, p := range w.serves {
+	for _, p := range append(w.serves, w.workers...) {
 		p.end()
 	}
-	w.worker.end()
-	w.serves, w.worker = nil, nil
+	w.serves, w.workers = nil, nil
+}
+
+// swap puts a new process in the place of one that ended.
+func (w *world) swap(i int, p *process) {
+	w.mu.Lock()
+	w.serves[i] = p
+	w.mu.Unlock()
+}
+
+// listening is where the i-th serve takes requests, and whether it was ready a
+// moment ago: a balancer's health check.
+func (w *world) listening(i int64) (addr string, up bool) {
+	w.mu.Lock()
+	p := w.serves[int(i)%len(w.serves)]
+	w.mu.Unlock()
+	if now := time.Now().UnixNano(); now-p.checked.Load() > int64(300*time.Millisecond) {
+		p.checked.Store(now)
+		p.down.Store(!p.ready())
+	}
+	return p.listen, !p.down.Load()
+}
+
+func (p *process) ready() bool {
+	c := http.Client{Timeout: time.Second}
+	res, err := c.Get("http://" + p.ops + "/readyz") //nolint:noctx // a probe of our own process
+	if err != nil {
+		return false
+	}
+	_ = res.Body.Close()
+	return res.StatusCode == http.StatusOK
 }
 
 func freePort() string {

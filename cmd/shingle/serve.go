@@ -35,13 +35,14 @@ func serveCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			listeners, err := a.listeners(ctx, h)
+			d := &drain{delay: a.cfg.DrainDelay}
+			listeners, err := a.listeners(ctx, d.handler(h))
 			if err != nil {
 				return err
 			}
-			return together(ctx, append(listeners, a.background,
+			return together(d.after(ctx), append(listeners, a.background,
 				func(ctx context.Context) error {
-					return listenAndServe(ctx, "SHINGLE_OPS_LISTEN", a.cfg.OpsListen, opsHandler(a.registry, a.ready))
+					return listenAndServe(ctx, "SHINGLE_OPS_LISTEN", a.cfg.OpsListen, opsHandler(a.registry, d.ready(a.ready)))
 				})...)
 		},
 	}

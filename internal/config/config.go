@@ -15,6 +15,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/caarlos0/env/v11"
 )
@@ -74,6 +75,9 @@ type Config struct {
 	DNSServers    []string `env:"SHINGLE_DNS_SERVERS"`
 	Concurrency   int      `env:"SHINGLE_WORKERS" envDefault:"10"`
 	CacheBytes    int64    `env:"SHINGLE_CACHE_BYTES" envDefault:"67108864"`
+	// DrainDelay is how long serve goes on after it was told to end, saying that it
+	// is not ready, until balancers have noticed.
+	DrainDelay time.Duration `env:"SHINGLE_DRAIN_DELAY" envDefault:"2s"`
 	// PageCache off is for measuring.
 	PageCache bool `env:"SHINGLE_PAGE_CACHE" envDefault:"true"`
 }
@@ -139,7 +143,7 @@ func plain(err error) string {
 }
 
 // kinds are the settings' types in words.
-var kinds = map[reflect.Kind]string{reflect.Int: "a whole number", reflect.Int64: "a whole number", reflect.Bool: "true or false", reflect.Slice: "a list, with commas between",
+var kinds = map[reflect.Kind]string{reflect.Int: "a whole number", reflect.Int64: "a whole number, or a time such as 5s", reflect.Bool: "true or false", reflect.Slice: "a list, with commas between",
 	reflect.String: "a text"}
 
 // Names lists every setting's name.
@@ -262,6 +266,9 @@ func (c *Config) check(mode string, before Problems) Problems {
 	}
 	if c.Concurrency < 1 && !unread("SHINGLE_WORKERS") {
 		bad("SHINGLE_WORKERS must be 1 or more")
+	}
+	if c.DrainDelay < 0 || c.DrainDelay > time.Minute {
+		bad("SHINGLE_DRAIN_DELAY must be between 0s and 1m")
 	}
 	c.checkTLS(mode, bad)
 	for _, t := range c.TrustedProxies {

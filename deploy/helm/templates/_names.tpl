@@ -31,6 +31,8 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 - {name: SHINGLE_LISTEN, value: ":8080"}
 - {name: SHINGLE_OPS_LISTEN, value: "0.0.0.0:9090"}
 - {name: SHINGLE_DATA_DIR, value: /data}
+# Endpoints and cloud balancers take some seconds to learn that a pod leaves.
+- {name: SHINGLE_DRAIN_DELAY, value: 10s}
 - {name: SHINGLE_PLATFORM_HOST, value: {{ .Values.platformHost | quote }}}
 - {name: SHINGLE_BOARD_DOMAIN, value: {{ .Values.boardDomain | quote }}}
 - {name: SHINGLE_PUBLIC_URL, value: {{ .Values.publicURL | default (printf "https://%s" .Values.platformHost) | quote }}}
