@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run build test check bench bench-go bench-compare deps tools reset fmt go
+.PHONY: help run build test check bench chaos bench-go bench-compare deps tools reset fmt go
 
 # Where Go's own installer puts it, for shells that do not know yet.
 export PATH := $(PATH):/usr/local/go/bin
@@ -30,6 +30,9 @@ check: bin/tools/kubectl-validate test ## Test, then lint and look for known vul
 
 bench: build deps ## Measure serve and worker as users meet them; BENCH=full: 1,000 boards × 1,000 listings
 	@go run ./cmd/bench $(BENCHFLAGS)
+
+chaos: build deps ## Let things go wrong under load and see what was promised kept; CHAOS=long: for 30 minutes
+	@go run ./cmd/bench -chaos -boards 8 -listings 60 -large 0 $(if $(filter long,$(CHAOS)),-long 30m)
 
 bench-go: deps bin/tools/pebble ## Run the Go benchmarks, each bar of the design among them
 	@scripts/bench.sh
