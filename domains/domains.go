@@ -146,16 +146,33 @@ func (s *Service) ByHost(ctx context.Context, tx bun.IDB, host string) (*Domain,
 	return d, tenant.One(ctx, tx.NewSelect().Model(d).Where("d.host = ?", host).Where("d.state <> ?", Removed), "host")
 }
 
-// Trouble counts the board's hosts that somebody has to look at.
-func (s *Service) Trouble(ctx context.Context, tx bun.IDB) (int, error) {
-	list, err := s.List(ctx, tx)
-	n := 0
+// Trouble counts the board's hosts that somebody has to look at: stuck, without
+// their DNS records, or with a certificate that fails or runs out. It opens
+// transactions of its own.
+func (s *Service) Trouble(ctx context.Context) (n int, err error) {
+	var list []Domain
+	err = s.DB.Read(ctx, func(ctx context.Context, tx bun.IDB) error {
+		list, err = s.List(ctx, tx)
+		return err
+	})
+	if err != nil || len(list) == 0 {
+		return 0, err
+	}
+	var certs map[string]CertState
+	if s.Certificates != nil {
+		hosts := make([]string, len(list))
+		for i := range list {
+			hosts[i] = list[i].Host
+		}
+		certs = s.Certificates(ctx, hosts...)
+	}
 	for i := range list {
-		if list[i].Trouble() {
+		c := certs[list[i].Host]
+		if list[i].Trouble() || c.State == "failed" || c.Error != "" {
 			n++
 		}
 	}
-	return n, err
+	return n, nil
 }
 
 // Certificate is a host's certificate; ok is false where TLS is not served here.

@@ -11,8 +11,8 @@ import (
 
 	"shingle/accounts"
 	"shingle/domains/access"
+	"shingle/internal/proxies"
 	"shingle/tenant"
-	"shingle/web/route"
 )
 
 // basePath serves a board under a path of its owner's site, whose proxy asks
@@ -24,12 +24,12 @@ import (
 type basePath struct {
 	next    http.Handler
 	boards  *tenant.Resolver
-	trusted route.Proxies
+	trusted proxies.List
 }
 
 func newBasePath(next http.Handler, boards *tenant.Resolver, trusted []string) (*basePath, error) {
-	proxies, err := route.ParseProxies(trusted)
-	return &basePath{next: next, boards: boards, trusted: proxies}, err
+	list, err := proxies.Parse(trusted)
+	return &basePath{next: next, boards: boards, trusted: list}, err
 }
 
 func (b *basePath) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -3,6 +3,7 @@ package web_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -372,4 +373,119 @@ func TestABoardUnderItsOwnersSite(t *testing.T) {
 			t.Errorf("another origin: %d to %q", rec.Code, rec.Header().Get("Location"))
 		}
 	})
+}
+
+// What is wrong with a host shows on the first screen of who can mend it.
+func TestHostsInTroubleAreShown(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	board, rival := h.Board(t, "orbit"), h.Board(t, "rival")
+	owner := h.handedOver(t, h.signedIn(t, board.ID, authz.Owner), board)
+	other := h.handedOver(t, h.signedIn(t, rival.ID, authz.Owner), rival)
+	staff := h.signedIn(t, tenant.Nil, authz.Support)
+	problems := map[string]string{}
+	h.domains.Certificates = func(_ context.Context, hosts ...string) map[string]domains.CertState {
+		out := map[string]domains.CertState{}
+		for _, host := range hosts {
+			out[host] = domains.CertState{State: "issued", Error: problems[host]}
+		}
+		return out
+	}
+	page := func(host, path, token string) string {
+		t.Helper()
+		res := h.call(t, host, http.MethodGet, path, token)
+		defer func() { _ = res.Body.Close() }()
+		body, err := io.ReadAll(res.Body)
+		if err != nil || res.StatusCode != http.StatusOK {
+			t.Fatalf("%s%s: %d, %v", host, path, res.StatusCode, err)
+		}
+		return string(body)
+	}
+	exec := func(q string) {
+		t.Helper()
+		err := h.Platform.Write(t.Context(), func(ctx context.Context, tx bun.IDB) error {
+			_, err := tx.NewRaw(q).Exec(ctx)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	const one = "1 host has a problem"
+	shown := func(what string, want bool) {
+		t.Helper()
+		for where, body := range map[string]string{"admin": page("orbit.localhost", "/admin", owner), "staff": page(platformHost, "/staff", staff)} {
+			if got := strings.Contains(body, one); got != want {
+				t.Errorf("%s: the %s's first screen says so: %v, want %v", what, where, got, want)
+			}
+		}
+		if got := strings.Contains(page(platformHost, "/staff/domains?state=trouble", staff), "jobs.acme.test"); got != want {
+			t.Errorf("%s: in the staff's list: %v, want %v", what, got, want)
+		}
+		if strings.Contains(page("rival.localhost", "/admin", other), one) {
+			t.Errorf("%s: another board is told", what)
+		}
+	}
+	h.ownHost(t, board, "jobs.acme.test")
+	shown("live", false)
+	exec(`INSERT INTO certificates (host, state, problem) VALUES ('jobs.acme.test', 'failed', 'caa')`)
+	problems["jobs.acme.test"] = "A CAA record of this domain does not allow our certificate authority."
+	shown("no certificate", true)
+	if !strings.Contains(page(platformHost, "/staff/domains", staff), "A CAA record of this domain") {
+		t.Error("the staff's list does not say what is wrong with the certificate")
+	}
+	exec(`UPDATE certificates SET state = 'issued', problem = ''`)
+	delete(problems, "jobs.acme.test")
+	exec(`UPDATE domains SET report = report || '{"points": false}'`)
+	shown("lost DNS", true)
+	if strings.Contains(page(platformHost, "/staff", h.signedIn(t, tenant.Nil, authz.Billing)), one) {
+		t.Error("who may not open the list is sent there")
+	}
+	exec(`UPDATE domains SET report = report || '{"points": true}', state = 'stuck'`)
+	shown("stuck", true)
+	exec(`UPDATE domains SET state = 'removed', flagged_at = now()`)
+	shown("removed", false)
+}
+
+// Who was removed from a board is told so once, with a way on that does not
+// lead back.
+func TestARemovedMemberIsLedAway(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	board := h.Board(t, "orbit")
+	h.signedIn(t, board.ID, authz.Owner) // somebody must be left
+	parent := h.signedIn(t, board.ID, authz.Editor)
+	token := h.handedOver(t, parent, board)
+	s, err := h.operators.SessionByToken(t.Context(), token, &board.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = h.Platform.Write(t.Context(), func(ctx context.Context, tx bun.IDB) error {
+		return authz.Remove(ctx, tx, board.ID, s.Operator.ID)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/admin", "/admin/listings", "/admin/nothing"} {
+		res := h.call(t, "orbit.localhost", http.MethodGet, path, token)
+		body, _ := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		if res.StatusCode != http.StatusForbidden && res.StatusCode != http.StatusNotFound {
+			t.Errorf("%s: %d to %q", path, res.StatusCode, res.Header.Get("Location"))
+		}
+		if res.StatusCode == http.StatusForbidden && (strings.Contains(string(body), `href="/admin"`) || !strings.Contains(string(body), `/boards?stay=1"`)) {
+			t.Errorf("%s leads back to itself: %.3000s", path, body)
+		}
+	}
+	// The way on ends on the platform, whatever the answer's address.
+	for at, hops := "/boards", 0; ; hops++ {
+		res := h.call(t, platformHost, http.MethodGet, at, parent)
+		_ = res.Body.Close()
+		if res.StatusCode == http.StatusOK {
+			break
+		}
+		if at = res.Header.Get("Location"); hops == 3 || !strings.HasPrefix(at, "/") {
+			t.Fatalf("after %d hops: %d to %q", hops, res.StatusCode, at)
+		}
+	}
 }

@@ -18,6 +18,7 @@ import (
 
 	"shingle/domains/certs"
 	"shingle/internal/fault"
+	"shingle/internal/proxies"
 )
 
 // newCerts makes the certificates' service; without SHINGLE_TLS_LISTEN it knows
@@ -61,11 +62,11 @@ func (a *app) newCerts() (*certs.Certs, error) {
 
 // listeners are what serve listens on: plain always, TLS and HTTP/3 when set.
 func (a *app) listeners(ctx context.Context, h http.Handler) ([]func(context.Context) error, error) {
-	proxies, err := certs.ParseProxies(a.cfg.TrustedProxies)
+	trusted, err := proxies.Parse(a.cfg.TrustedProxies)
 	if err != nil {
 		return nil, fmt.Errorf("SHINGLE_TRUSTED_PROXIES: %w", err)
 	}
-	plain := a.certs.Plain(h, a.links.Port, proxies)
+	plain := a.certs.Plain(h, a.links.Port, trusted)
 	parts := []func(context.Context) error{func(ctx context.Context) error { return listenAndServe(ctx, "SHINGLE_LISTEN", a.cfg.Listen, plain) }}
 	if !a.certs.On() {
 		return parts, nil

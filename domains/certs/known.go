@@ -2,6 +2,7 @@ package certs
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,8 +13,8 @@ import (
 
 // known is every host that may have a certificate, so that a name which is not
 // ours costs one look and nothing else. It is read whole at the start and every
-// reloadEvery; notifications change it at once, and a look at what is new each
-// second is the net under them.
+// reloadEvery; notifications change it at once, and a look at what is new twice
+// a second is the net under them.
 type known struct {
 	mu    sync.RWMutex
 	hosts map[string]fact
@@ -40,7 +41,7 @@ type hotKey struct {
 }
 
 const (
-	pollEvery, reloadEvery = time.Second, 5 * time.Minute
+	pollEvery, reloadEvery = 500 * time.Millisecond, 5 * time.Minute
 	// askEvery bounds how often handshakes of one host ask for its order.
 	askEvery = 10 * time.Minute
 )
@@ -112,6 +113,9 @@ func (c *Certs) Load(ctx context.Context) error {
 
 // Run keeps what is known true until ctx ends.
 func (c *Certs) Run(ctx context.Context) {
+	var asker sync.WaitGroup
+	asker.Go(func() { c.askWanted(ctx) })
+	defer asker.Wait()
 	poll, reload := time.NewTicker(pollEvery), time.NewTicker(reloadEvery)
 	defer poll.Stop()
 	defer reload.Stop()
@@ -135,8 +139,19 @@ func (c *Certs) Run(ctx context.Context) {
 		case <-reload.C:
 			loaded = false
 		case <-c.known.poke:
+		}
+	}
+}
+
+// askWanted writes the tasks that handshakes ask for, apart from Run's loop: a
+// removal must not wait for them.
+func (c *Certs) askWanted(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
 		case host := <-c.wanted:
-			if err := c.ask(ctx, host); err != nil {
+			if err := c.ask(ctx, host); err != nil && ctx.Err() == nil {
 				c.o.Log.Warn("a certificate cannot be asked for", "host", host, "sqlstate", pg.Code(err))
 			}
 		}
@@ -161,19 +176,25 @@ func (c *Certs) refresh(ctx context.Context) error {
 	since := k.polled
 	k.mu.Unlock()
 	now := time.Now()
-	var rows []factRow
-	var err error
+	// What was told does not put the look at what is new off: under steady
+	// notifications it would never come.
+	due := now.Sub(since) >= pollEvery*9/10 // a tick may come a little early
+	var which []string
+	var args []any
 	if len(told) > 0 {
-		rows, err = c.facts(ctx, `SELECT unnest(ARRAY[?]) AS host`, bun.In(told))
-	} else if now.Sub(since) >= pollEvery {
+		which, args = append(which, `SELECT unnest(ARRAY[?]) AS host`), append(args, bun.In(told))
+	}
+	if due {
 		// Ten seconds of overlap: a long transaction commits with an old time.
 		since = since.Add(-10 * time.Second)
-		rows, err = c.facts(ctx, `SELECT host FROM hosts WHERE created_at > ? UNION SELECT host FROM hosts WHERE verified_at > ?
-			UNION SELECT host FROM certificates WHERE updated_at > ?`, since, since, since)
-		told = nil
-	} else {
+		which = append(which, `SELECT host FROM hosts WHERE created_at > ? UNION SELECT host FROM hosts WHERE verified_at > ?
+			UNION SELECT host FROM certificates WHERE updated_at > ?`)
+		args = append(args, since, since, since)
+	}
+	if len(which) == 0 {
 		return nil
 	}
+	rows, err := c.facts(ctx, strings.Join(which, " UNION "), args...)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err != nil {
@@ -182,7 +203,7 @@ func (c *Certs) refresh(ctx context.Context) error {
 		}
 		return err
 	}
-	if told == nil {
+	if due {
 		k.polled = now
 	}
 	for _, r := range rows {

@@ -4,10 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net/http"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -15,6 +13,7 @@ import (
 	"github.com/maypok86/otter/v2"
 	"github.com/mholt/acmez/v3"
 
+	"shingle/internal/proxies"
 	"shingle/tenant"
 )
 
@@ -104,45 +103,12 @@ func (c *Certs) stored(ctx context.Context, name string) (certmagic.Certificate,
 	return cert, err
 }
 
-// Proxies are the addresses that may say how a request reached them.
-type Proxies []netip.Prefix
-
-// ParseProxies reads addresses and CIDRs.
-func ParseProxies(list []string) (Proxies, error) {
-	var out Proxies
-	for _, s := range list {
-		p, err := netip.ParsePrefix(s)
-		if err != nil {
-			a, aerr := netip.ParseAddr(s)
-			if aerr != nil {
-				return nil, fmt.Errorf("%q is not an address or CIDR", s)
-			}
-			p = netip.PrefixFrom(a, a.BitLen())
-		}
-		out = append(out, p)
-	}
-	return out, nil
-}
-
-func (p Proxies) trust(r *http.Request) bool {
-	at, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return false
-	}
-	for _, pre := range p {
-		if pre.Contains(at.Addr().Unmap()) {
-			return true
-		}
-	}
-	return false
-}
-
 const challengePath = "/.well-known/acme-challenge/"
 
 // Plain stands before what SHINGLE_LISTEN serves: it answers HTTP-01 for our
 // hosts and sends all else to https where the host has a certificate. Port is
 // that of public links, ":8443" or "".
-func (c *Certs) Plain(next http.Handler, port string, proxies Proxies) http.Handler {
+func (c *Certs) Plain(next http.Handler, port string, trusted proxies.List) http.Handler {
 	if !c.On() {
 		return next
 	}
@@ -158,7 +124,7 @@ func (c *Certs) Plain(next http.Handler, port string, proxies Proxies) http.Hand
 			if !challenges.HandleHTTPChallenge(w, r) {
 				http.NotFound(w, r)
 			}
-		case !f.certified || proxies.trust(r) && r.Header.Get("X-Forwarded-Proto") == "https":
+		case !f.certified || trusted.Trusts(r) && r.Header.Get("X-Forwarded-Proto") == "https":
 			next.ServeHTTP(w, r)
 		default:
 			status := http.StatusPermanentRedirect // keeps a form's body

@@ -293,10 +293,15 @@ func (a *Admin) ErrorPage(c *gin.Context, status int, err error) {
 		text = a.t(c, "admin.error."+key)
 	}
 	p := a.page(c, a.t(c, "admin.error.title"))
+	home, label := "/admin", a.t(c, "admin.error.home")
 	if session(c) == nil {
 		p.Bare = true
+	} else if a.permissions(c).Empty() {
+		// Who is no member any more would be led to this very page again.
+		home, label = a.Links.Platform("/boards?stay=1"), a.t(c, "admin.all_boards")
+		p.Brand.URL = home
 	}
-	_ = a.shell.Render(c, status, "error", p, map[string]any{"Text": text, "Request": tenant.RequestIDFrom(c.Request.Context())})
+	_ = a.shell.Render(c, status, "error", p, map[string]any{"Text": text, "Home": home, "HomeLabel": label, "Request": tenant.RequestIDFrom(c.Request.Context())})
 }
 
 // enterForm shows whom the hand-over's code signs in; the button spends it.

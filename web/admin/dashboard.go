@@ -57,6 +57,11 @@ func (a *Admin) dashboard(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	if a.Domains != nil && a.may(c, "domain", "read") {
+		if f.Domains, err = a.Domains.Trouble(ctx); err != nil {
+			return err
+		}
+	}
 	labels, values := make([]string, len(days)), make([]int, len(days))
 	for i, d := range days {
 		labels[i], values[i] = shortDay(a.locale(c), d.Day), d.Count
@@ -111,6 +116,7 @@ func (a *Admin) needs(c *gin.Context, f *figures, sell billing.Sell) (out []need
 	add(f.Reports > 0, "report", "read", a.t(c, "work.need.reports", f.Reports), "/admin/reports", "flag")
 	add(f.FailedPayments > 0, "order", "read", a.t(c, "work.need.payments", f.FailedPayments), "/admin/orders?state=open", "credit-card")
 	add(f.FailedRefunds > 0, "order", "read", a.t(c, "work.need.refunds", f.FailedRefunds), "/admin/orders?state=paid", "receipt")
+	add(f.Domains > 0, "domain", "read", a.t(c, "work.need.domains", f.Domains), "/admin/domains", "world")
 	add(!sell.OK && f.PaidProducts > 0, "payout", "read", a.t(c, "work.need.stripe."+sell.Reason), "/admin/payouts", "coin")
 	return out
 }

@@ -27,6 +27,8 @@ type figures struct {
 	FailedPayments     int   `bun:"failed_payments"`
 	FailedRefunds      int   `bun:"failed_refunds"`
 	PaidProducts       int   `bun:"paid_products"`
+	// Domains are hosts in trouble.
+	Domains int `bun:"-"`
 }
 
 // readFigures counts over one board; each part names it, as raw SQL must.

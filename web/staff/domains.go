@@ -27,6 +27,9 @@ type domainRow struct {
 	CheckedAt *time.Time `bun:"checked_at"`
 	ProvenAt  *time.Time `bun:"proven_at"`
 	FlaggedAt *time.Time `bun:"flagged_at"`
+	Lost      bool       `bun:"lost"`
+	// Problem is what is wrong with its certificate, a code of certs.Problems.
+	Problem   string     `bun:"problem"`
 	HeldUntil *time.Time `bun:"held_until"`
 	Total     int        `bun:"total"`
 }
@@ -37,6 +40,15 @@ func (d domainRow) Human() string { return domains.Human(d.Host) }
 // domainStates are the list's filters; trouble comes first in the list.
 var domainStates = []string{"trouble", "checking", "proven", "live", "stuck", "removed"}
 
+// A host in trouble is stuck, without its DNS records, or has a certificate that
+// fails or runs out; see domains.Service's Trouble for a board's own.
+const (
+	domainLost     = `(d.state = 'live' AND NOT coalesce((d.report->>'points')::boolean, false))`
+	domainProblem  = `CASE WHEN d.state <> 'removed' AND c.state <> 'dropped' THEN coalesce(c.problem, '') ELSE '' END`
+	domainTroubled = `(d.state = 'stuck' OR d.state <> 'removed' AND d.flagged_at IS NOT NULL OR ` + domainLost + ` OR ` + domainProblem + ` <> '')`
+	domainFrom     = ` FROM domains AS d LEFT JOIN certificates AS c ON c.host = d.host `
+)
+
 func readDomains(ctx context.Context, tx bun.IDB, q, state string, page int) ([]domainRow, error) {
 	var rows []domainRow
 	like := "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(strings.ToLower(q)) + "%"
@@ -44,11 +56,11 @@ func readDomains(ctx context.Context, tx bun.IDB, q, state string, page int) ([]
 		like = n.ASCII // somebody pasted a whole host
 	}
 	err := tx.NewRaw(`SELECT d.tenant_id, b.name AS board, d.host, d.state, coalesce(h.canonical, false) AS canonical, d.checked_at, d.proven_at, d.flagged_at, d.held_until,
-			count(*) OVER () AS total
-		FROM domains AS d JOIN boards AS b ON b.id = d.tenant_id LEFT JOIN hosts AS h ON h.host = d.host AND h.board_id = d.tenant_id
+			`+domainLost+` AS lost, `+domainProblem+` AS problem, count(*) OVER () AS total
+		`+domainFrom+`JOIN boards AS b ON b.id = d.tenant_id LEFT JOIN hosts AS h ON h.host = d.host AND h.board_id = d.tenant_id
 		WHERE (d.host LIKE ? OR b.slug LIKE ? OR lower(b.name) LIKE ?)
-			AND (? = '' OR d.state = ? OR ? = 'trouble' AND (d.state = 'stuck' OR d.flagged_at IS NOT NULL))
-		ORDER BY (d.state = 'stuck' OR d.flagged_at IS NOT NULL) DESC, d.created_at DESC, d.host LIMIT ? OFFSET ?`,
+			AND (? = '' OR d.state = ? OR ? = 'trouble' AND `+domainTroubled+`)
+		ORDER BY `+domainTroubled+` DESC, d.created_at DESC, d.host LIMIT ? OFFSET ?`,
 		like, like, like, state, state, state, pageSize, (page-1)*pageSize).Scan(ctx, &rows)
 	return rows, err
 }

@@ -23,6 +23,7 @@ type figures struct {
 	Live      int `bun:"live"`
 	Failed    int `bun:"failed"`
 	Held      int `bun:"held"`
+	Domains   int `bun:"domains"`
 	// Money is per currency: boards sell in their own.
 	Money []moneyLine `bun:"-"`
 }
@@ -40,7 +41,8 @@ func readFigures(ctx context.Context, tx bun.IDB) (*figures, error) {
 		(SELECT count(*) FROM boards WHERE state = 'suspended') AS suspended,
 		(SELECT count(*) FROM listings WHERE state = 'live') AS live,
 		(SELECT count(*) FROM tasks WHERE failed_at IS NOT NULL) AS failed,
-		(SELECT count(*) FROM stripe_events WHERE state = 'held') AS held`).Scan(ctx, f)
+		(SELECT count(*) FROM stripe_events WHERE state = 'held') AS held,
+		(SELECT count(*)`+domainFrom+`WHERE `+domainTroubled+`) AS domains`).Scan(ctx, f)
 	if err != nil {
 		return nil, err
 	}

@@ -148,6 +148,9 @@ func (s *Staff) home(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	if !s.Allowed(c, authz.Can("domain", "read")) {
+		f.Domains = 0
+	}
 	labels, values := make([]string, len(days)), make([]int, len(days))
 	for i, d := range days {
 		labels[i], values[i] = d.Day.Format("02.01."), d.Count
