@@ -77,6 +77,8 @@ func (p *Platform) Routes() []route.Route {
 		{Method: POST, Path: accounts.PathReset, Handle: p.reset, Can: pub},
 		{Method: GET, Path: accounts.PathInvitation, Handle: p.invitationForm, Can: pub},
 		{Method: POST, Path: accounts.PathInvitation, Handle: p.invitation, Can: pub},
+		{Method: GET, Path: accounts.PathOwnership, Handle: p.ownershipForm, Can: in},
+		{Method: POST, Path: accounts.PathOwnership, Handle: p.ownership, Can: in},
 		{Method: POST, Path: "/sign-out", Handle: p.signOut, Can: pub},
 		{Method: GET, Path: "/boards", Handle: p.boards, Can: in},
 		{Method: GET, Path: "/go", Handle: p.enter, Can: in},
