@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
@@ -81,6 +82,37 @@ func Remove(ctx context.Context, tx bun.IDB, board tenant.ID, operator uuid.UUID
 	}
 	if slices.Contains(held, top(board)) {
 		return lastOwner(ctx, tx, board)
+	}
+	return nil
+}
+
+// Restore undoes a removal that happened after since: what was held then is
+// what the audit log's line says. Kinds: fault.Gone when it is too late, or they
+// are in the team again; fault.Forbidden for more than by holds.
+func Restore(ctx context.Context, tx bun.IDB, board tenant.ID, by Set, operator uuid.UUID, since time.Time) error {
+	if err := bump(ctx, tx, board); err != nil {
+		return err
+	}
+	held, err := RolesOf(ctx, tx, board, operator)
+	if err != nil {
+		return err
+	}
+	lines, err := Log(ctx, tx, LogFilter{Board: board, Act: "member.removed", ObjectKind: "operator", ObjectID: operator.String(), Limit: 1})
+	if err != nil {
+		return err
+	}
+	if len(held) > 0 || len(lines) == 0 || lines[0].At.Before(since) {
+		return fault.New(fault.Gone, "it is too late to undo this")
+	}
+	before, _ := lines[0].Detail["before"].([]any)
+	for _, r := range before {
+		role, _ := r.(string)
+		if err := MayGive(ctx, tx, by, board, role); err != nil {
+			return err
+		}
+		if err := Grant(ctx, tx, board, operator, role); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -299,6 +299,7 @@ func (a *Admin) ErrorPage(c *gin.Context, status int, err error) {
 		// Not in the team, or no longer: nothing here can be opened, so nothing
 		// here is offered.
 		p.Title, p.Bare, boards = a.t(c, "admin.stranger.title"), true, a.Links.Platform("/boards?stay=1")
+		p.Brand.URL = p.Brand.Site
 		text = a.t(c, "admin.stranger.text", s.Operator.Email, t.Name)
 	}
 	_ = a.shell.Render(c, status, "error", p, map[string]any{"Text": text, "Boards": boards, "Request": tenant.RequestIDFrom(c.Request.Context())})

@@ -263,29 +263,10 @@ func (a *Admin) restoreMember(c *gin.Context) error {
 		return err
 	}
 	return a.manage(c, "team.restored", teamForm{}, func(ctx context.Context, tx bun.IDB, t *tenant.Tenant) error {
-		held, err := authz.RolesOf(ctx, tx, t.ID, id)
-		if err != nil {
+		if err := authz.Restore(ctx, tx, t.ID, a.permissions(c), id, a.Now().Add(-undoFor)); err != nil {
 			return err
 		}
-		lines, err := authz.Log(ctx, tx, authz.LogFilter{Board: t.ID, Act: "member.removed", ObjectKind: "operator", ObjectID: id.String(), Limit: 1})
-		if err != nil {
-			return err
-		}
-		if len(held) > 0 || len(lines) == 0 || a.Now().Sub(lines[0].At) > undoFor {
-			return fault.New(fault.Gone, "too late to undo")
-		}
-		before, _ := lines[0].Detail["before"].([]any)
-		for _, r := range before {
-			role, _ := r.(string)
-			if err := authz.MayGive(ctx, tx, a.permissions(c), t.ID, role); err != nil {
-				return err
-			}
-			if err := authz.Grant(ctx, tx, t.ID, id, role); err != nil {
-				return err
-			}
-		}
-		return authz.Record(ctx, tx, authz.Act{Act: "member.restored", ObjectKind: "operator", ObjectID: id.String(), Board: t.ID,
-			Detail: map[string]any{"roles": before}})
+		return authz.Record(ctx, tx, authz.Act{Act: "member.restored", ObjectKind: "operator", ObjectID: id.String(), Board: t.ID})
 	})
 }
 
@@ -329,11 +310,15 @@ func (a *Admin) offerOwnership(c *gin.Context) error {
 
 func (a *Admin) withdrawOwnership(c *gin.Context) error {
 	return a.manage(c, "team.offer_withdrawn", teamForm{}, func(ctx context.Context, tx bun.IDB, t *tenant.Tenant) error {
+		offer, err := a.Operators.Ownership(ctx, tx, t.ID)
+		if err != nil {
+			return err
+		}
 		held, err := authz.RolesOf(ctx, tx, t.ID, tenant.ActorFrom(ctx).ID)
 		if err != nil {
 			return err
 		}
-		if !slices.Contains(held, authz.Owner) {
+		if offer != nil && !slices.Contains(held, authz.Owner) {
 			return fault.New(fault.Forbidden, "an owner's offer is an owner's to withdraw")
 		}
 		return a.Operators.WithdrawOwnership(ctx, tx, t.ID)

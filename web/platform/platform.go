@@ -132,6 +132,19 @@ func (p *Platform) Allowed(c *gin.Context, can authz.Permission) bool {
 	return s != nil && p.Gate.Check(c.Request.Context(), s.Operator.ID, tenant.Nil, s.PolicyVersion, can) == nil
 }
 
+// Permissions is all that the signed-in operator may do on the platform.
+func (p *Platform) Permissions(c *gin.Context) authz.Set {
+	s := Session(c)
+	if s == nil {
+		return authz.Set{}
+	}
+	set, err := p.Gate.Permissions(c.Request.Context(), s.Operator.ID, tenant.Nil, s.PolicyVersion)
+	if err != nil {
+		return authz.Set{}
+	}
+	return set
+}
+
 func client(c *gin.Context) accounts.Client {
 	return accounts.Client{Address: c.ClientIP(), UserAgent: c.Request.UserAgent()}
 }
