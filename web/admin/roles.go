@@ -38,6 +38,8 @@ type roleBox struct {
 	// Needs is the box that is ticked with this one, or "".
 	Needs         string
 	Ticked, Taken bool
+	// Always: no role is without it.
+	Always bool
 }
 
 // roleForm is the form of a role as typed.
@@ -168,7 +170,7 @@ func (a *Admin) showRole(c *gin.Context, status int, w *crew, f roleForm, from s
 		if len(groups) == 0 || groups[len(groups)-1].Label != label {
 			groups = append(groups, roleGroup{Label: label})
 		}
-		box := roleBox{Value: p.String(), Label: a.t(c, e.Words()), Ticked: f.Set.Has(p) || p == authz.Can("board", "read"), Taken: !by.Has(p)}
+		box := roleBox{Value: p.String(), Label: a.t(c, e.Words()), Ticked: f.Set.Has(p), Taken: !by.Has(p), Always: p == authz.Can("board", "read")}
 		if read, ok := authz.Find(e.Object, "read"); ok && read != p {
 			if r, _ := read.Entry(); r.Scope&authz.OnBoard != 0 {
 				box.Needs = read.String()
