@@ -92,7 +92,7 @@ func TestJourneyTeam(t *testing.T) {
 	says(t, boss, "no longer in the team")
 	w.page(t, boss, "team-left")
 	visit(t, boss, admin, 403)
-	says(t, boss, "not in this team")
+	says(t, boss, "You are not in this team")
 	w.page(t, boss, "team-stranger")
 
 	// The same in German.
