@@ -126,6 +126,57 @@ func (s *Operators) Uninvite(ctx context.Context, tx bun.IDB, board tenant.ID, i
 	return authz.Record(ctx, tx, authz.Act{Act: "member.uninvited", ObjectKind: "invitation", ObjectID: id, Board: board})
 }
 
+// Resend mails an open invitation anew: the older link ends, the days begin
+// again. Kinds: fault.NotFound, also for another board's; those of Invite.
+func (s *Operators) Resend(ctx context.Context, tx bun.IDB, board tenant.ID, id string, by authz.Set) error {
+	hash, err := hashFromID(id)
+	if err != nil {
+		return err
+	}
+	t, err := scanToken(ctx, tx.NewRaw(`SELECT `+tokenColumns+` FROM operator_tokens
+		WHERE hash = ? AND kind = ? AND board_id IS NOT DISTINCT FROM ?::uuid AND spent_at IS NULL FOR UPDATE`, hash, kindInvite, orNull(board)))
+	if fault.Is(err, fault.Gone) {
+		return fault.New(fault.NotFound, "invitation not found")
+	}
+	if err != nil {
+		return err
+	}
+	n, err := t.notes()
+	if err != nil {
+		return err
+	}
+	return s.Invite(ctx, tx, Invite{Board: board, Email: t.Email, Role: n.Role, Locale: n.Locale, By: by})
+}
+
+// MoveInvitations gives open invitations to a role another one, when the role
+// is renamed or goes. It returns how many there were; with an empty to it only
+// counts.
+func (s *Operators) MoveInvitations(ctx context.Context, tx bun.IDB, board tenant.ID, from, to string) (int, error) {
+	open, err := s.Invitations(ctx, tx, board)
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for _, i := range open {
+		if i.Role != from {
+			continue
+		}
+		n++
+		if to == "" {
+			continue
+		}
+		hash, err := hashFromID(i.ID)
+		if err != nil {
+			return 0, err
+		}
+		_, err = tx.NewRaw(`UPDATE operator_tokens SET payload = jsonb_set(payload, '{role}', to_jsonb(?::text)) WHERE hash = ? AND spent_at IS NULL`, to, hash).Exec(ctx)
+		if err != nil {
+			return 0, err
+		}
+	}
+	return n, nil
+}
+
 // Accept spends an invitation on the platform's host: the operator is made if
 // there is none, gets the role, and a session. It opens a transaction.
 // Kinds: fault.Gone; fault.Invalid when the role is no longer there.

@@ -15,6 +15,8 @@ func TestMailsHaveTheirWords(t *testing.T) {
 	given := map[string][]string{
 		"person-sign-in": {"Code", "Minutes"}, "operator-sign-in": {"Code", "Minutes"}, "operator-reset": {"Code", "Minutes"},
 		"operator-sign-up": {"Code", "Hours"}, "operator-invite": {"By", "Days"}, "operator-unknown": nil,
+		"ownership-offered": {"From", "To", "Name", "Days"}, "ownership-asked": {"From", "To", "Name", "Days"},
+		"ownership-moved": {"From", "To", "Name"}, "ownership-ended": {"From", "To", "Name", "Declined"},
 	}
 	for kind, names := range given {
 		for _, lang := range []string{"en", "de"} {

@@ -137,7 +137,12 @@ func (a *Adapter) AddPolicy(_ string, ptype string, values []string) error {
 	if err := bump(a.ctx, a.tx, a.board); err != nil {
 		return err
 	}
-	_, err = a.tx.NewRaw(`INSERT INTO casbin_rules (tenant_id, id, ptype, v0, v1, v2, v3) VALUES (?, ?, ?, ?, ?, ?, ?)
+	return a.insert(ptype, v)
+}
+
+// insert adds a rule of this domain whose version has moved already.
+func (a *Adapter) insert(ptype string, v [4]string) error {
+	_, err := a.tx.NewRaw(`INSERT INTO casbin_rules (tenant_id, id, ptype, v0, v1, v2, v3) VALUES (?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (tenant_id, ptype, v0, v1, v2, v3) DO NOTHING`,
 		a.board, tenant.NewRowID(), ptype, v[0], v[1], v[2], v[3]).Exec(a.ctx)
 	return err

@@ -3,8 +3,8 @@ package authz
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
@@ -86,6 +86,37 @@ func Remove(ctx context.Context, tx bun.IDB, board tenant.ID, operator uuid.UUID
 	return nil
 }
 
+// Restore undoes a removal that happened after since: what was held then is
+// what the audit log's line says. Kinds: fault.Gone when it is too late, or they
+// are in the team again; fault.Forbidden for more than by holds.
+func Restore(ctx context.Context, tx bun.IDB, board tenant.ID, by Set, operator uuid.UUID, since time.Time) error {
+	if err := bump(ctx, tx, board); err != nil {
+		return err
+	}
+	held, err := RolesOf(ctx, tx, board, operator)
+	if err != nil {
+		return err
+	}
+	lines, err := Log(ctx, tx, LogFilter{Board: board, Act: "member.removed", ObjectKind: "operator", ObjectID: operator.String(), Limit: 1})
+	if err != nil {
+		return err
+	}
+	if len(held) > 0 || len(lines) == 0 || lines[0].At.Before(since) {
+		return fault.New(fault.Gone, "it is too late to undo this")
+	}
+	before, _ := lines[0].Detail["before"].([]any)
+	for _, r := range before {
+		role, _ := r.(string)
+		if err := MayGive(ctx, tx, by, board, role); err != nil {
+			return err
+		}
+		if err := Grant(ctx, tx, board, operator, role); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func removeAll(ctx context.Context, tx bun.IDB, board tenant.ID, operator uuid.UUID) ([]string, error) {
 	if err := bump(ctx, tx, board); err != nil {
 		return nil, err
@@ -144,107 +175,6 @@ func MayManage(ctx context.Context, tx bun.IDB, by Set, board tenant.ID, operato
 		}
 	}
 	return nil
-}
-
-// Role is a role that a domain offers.
-type Role struct {
-	// Name is what Grant takes.
-	Name    string
-	Builtin bool
-	Set     Set
-}
-
-// Roles lists a domain's roles, built-in ones first.
-func Roles(ctx context.Context, tx bun.IDB, board tenant.ID) ([]Role, error) {
-	var out []Role
-	for _, name := range BuiltinRoles(board) {
-		set, _ := BuiltinSet(board, name)
-		out = append(out, Role{name, true, set})
-	}
-	custom, err := customRoles(ctx, tx, board, "")
-	return append(out, custom...), err
-}
-
-func customRoles(ctx context.Context, tx bun.IDB, board tenant.ID, only string) ([]Role, error) {
-	var rules []rule
-	err := tx.NewRaw(`SELECT v0, v2, v3 FROM casbin_rules WHERE tenant_id = ? AND ptype = 'p' AND v1 = ? AND (? = '' OR v0 = ?) ORDER BY v0`,
-		board, domain(board), only, only).Scan(ctx, &rules)
-	if err != nil {
-		return nil, err
-	}
-	var out []Role
-	for _, r := range rules {
-		if len(out) == 0 || out[len(out)-1].Name != r.V0 {
-			out = append(out, Role{Name: r.V0})
-		}
-		if p, ok := Find(r.V2, r.V3); ok {
-			out[len(out)-1].Set.add(p)
-		}
-	}
-	return out, nil
-}
-
-// roleSet is what a role may do; fault.Invalid when the domain has no such role.
-func roleSet(ctx context.Context, tx bun.IDB, board tenant.ID, role string) (Set, error) {
-	if set, ok := BuiltinSet(board, role); ok {
-		return set, nil
-	}
-	if RoleName(role) != role {
-		roles, err := customRoles(ctx, tx, board, role)
-		if err != nil {
-			return Set{}, err
-		}
-		if len(roles) == 1 {
-			return roles[0].Set, nil
-		}
-	}
-	return Set{}, fault.Invalids(fault.Fields{"role": "account.role.unknown"})
-}
-
-var roleNames = regexp.MustCompile(`^[\pL\pN][\pL\pN _-]{0,38}[\pL\pN]$`)
-
-// DefineRole makes or replaces a board's own role and returns its name as
-// Grant takes it. Kinds: fault.Invalid for a name or a permission that the
-// domain cannot have.
-func DefineRole(ctx context.Context, tx bun.IDB, board tenant.ID, name string, ps ...Permission) (string, error) {
-	if !roleNames.MatchString(name) {
-		return "", fault.Invalids(fault.Fields{"name": "account.role.name"})
-	}
-	if len(ps) == 0 {
-		return "", fault.Invalids(fault.Fields{"permissions": "account.role.empty"})
-	}
-	role, a := customPrefix+name, NewAdapter(ctx, tx, board)
-	if err := a.RemoveFilteredPolicy("p", "p", 0, role); err != nil {
-		return "", err
-	}
-	for _, p := range ps {
-		e, ok := p.Entry()
-		if !ok || e.Scope&scopeOf(board) == 0 {
-			return "", fault.Invalids(fault.Fields{"permissions": "account.role.permission"})
-		}
-		if err := a.AddPolicy("p", "p", []string{role, domain(board), e.Object, e.Action}); err != nil {
-			return "", err
-		}
-	}
-	return role, nil
-}
-
-// DropRole removes a board's own role. Kinds: fault.NotFound; fault.Conflict
-// while somebody holds it.
-func DropRole(ctx context.Context, tx bun.IDB, board tenant.ID, role string) error {
-	if err := bump(ctx, tx, board); err != nil {
-		return err
-	}
-	var held bool
-	err := tx.NewRaw(`SELECT EXISTS (SELECT FROM casbin_rules WHERE tenant_id = ? AND ptype = 'g' AND v1 = ?)`, board, role).Scan(ctx, &held)
-	if err != nil {
-		return err
-	}
-	if held {
-		return fault.New(fault.Conflict, "somebody still has this role")
-	}
-	res, err := tx.NewRaw(`DELETE FROM casbin_rules WHERE tenant_id = ? AND ptype = 'p' AND v0 = ?`, board, role).Exec(ctx)
-	return tenant.Touched(res, err, "role")
 }
 
 // Member is an operator with a grant in a domain.

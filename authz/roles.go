@@ -60,7 +60,7 @@ var builtins = [...]builtin{
 		"board: read create suspend", "domain: read write", "order: read", "task: read retry", "event: read", "mail: read", "audit: read", "staff: read",
 	}},
 	{name: Billing, scope: OnPlatform, can: []string{
-		"board: read fee", "order: read", "event: read apply", "audit: read", "task: read",
+		"board: read fee", "order: read", "event: read apply", "audit: read", "task: read", "staff: read",
 	}},
 }
 

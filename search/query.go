@@ -23,9 +23,13 @@ const (
 // FacetNames lists the facets in the order that pages show them.
 var FacetNames = []string{FacetType, FacetWorkplace, FacetCategory, FacetSeniority, FacetCountry, FacetCompany}
 
+// FeaturedLead is how many featured listings lead the results in the best
+// order; the others keep their place, so that the first page is not theirs alone.
+const FeaturedLead = 3
+
 // Sort orders.
 const (
-	SortBest   = ""       // featured, then relevance, then recency
+	SortBest   = ""       // FeaturedLead featured, then relevance, then recency
 	SortRecent = "recent" // newest first, featured or not
 	SortSalary = "salary" // highest first
 )

@@ -1,5 +1,7 @@
 package themes
 
+import "maps"
+
 // Finding is a pair of colours that reads badly, and what would read well.
 type Finding struct {
 	Scheme string // "light" or "dark"
@@ -10,12 +12,17 @@ type Finding struct {
 	Offer  Color   // the nearest value of Text that passes
 }
 
+// pairs are what the packs print on what. Links are not here: they take the
+// primary colour's readable neighbour (see Tokens.CSS).
 var pairs = []struct {
 	text, on ColorName
 	need     float64
 }{
 	{"foreground", "background", 4.5},
 	{"card-foreground", "card", 4.5},
+	// Links in a card's title, tables and quiet boxes keep the page's colour.
+	{"foreground", "card", 4.5},
+	{"foreground", "muted", 4.5},
 	{"primary-foreground", "primary", 4.5},
 	{"secondary-foreground", "secondary", 4.5},
 	{"muted-foreground", "background", 4.5},
@@ -23,8 +30,10 @@ var pairs = []struct {
 	{"muted-foreground", "muted", 4.5},
 	{"accent-foreground", "accent", 4.5},
 	{"ring", "background", 3},
+	{"ring", "card", 3},
 	{"primary", "background", 3},
 	{"destructive", "background", 4.5},
+	{"destructive", "card", 4.5},
 }
 
 // CheckContrast measures every pair of text and ground in both schemes.
@@ -62,4 +71,31 @@ func (t Tokens) CheckContrast() []Finding {
 		}
 	}
 	return out
+}
+
+// maxRepairs bounds Repair: a colour can stand on several grounds, and be the
+// ground of another.
+const maxRepairs = 4
+
+// Repair takes the offers of CheckContrast until every pair passes, and says
+// what still does not: no text reads well on black and on white at once.
+func (l Look) Repair(p *Packs) (Look, []Finding) {
+	for range maxRepairs {
+		found := l.Resolve(p).CheckContrast()
+		if len(found) == 0 {
+			return l, nil
+		}
+		light, dark := Palette{}, Palette{}
+		maps.Copy(light, l.Tokens.Light)
+		maps.Copy(dark, l.Tokens.Dark)
+		for _, f := range found {
+			if f.Scheme == "dark" {
+				dark[f.Text] = f.Offer
+			} else {
+				light[f.Text] = f.Offer
+			}
+		}
+		l.Tokens.Light, l.Tokens.Dark = light, dark
+	}
+	return l, l.Resolve(p).CheckContrast()
 }

@@ -28,6 +28,42 @@ func TestPresetsPassContrast(t *testing.T) {
 	}
 }
 
+func TestRepairLeavesNothingUnreadable(t *testing.T) {
+	t.Parallel()
+	p, err := Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	color := func(s string) Color {
+		c, err := ParseColor(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	for _, pack := range p.List() {
+		for _, primary := range []string{"#ffff00", "#777777", "#00ff88", "#ffffff", "#000000"} {
+			l := Look{Pack: pack.Key, Preset: pack.Presets[0].Key, Tokens: Tokens{Light: Palette{"primary": color(primary), "accent": color("#888888")}, Dark: Palette{"primary": color(primary)}}}
+			before := len(l.Resolve(p).CheckContrast())
+			r, left := l.Repair(p)
+			if before == 0 || len(left) > 0 {
+				t.Errorf("%s with %s: %d pairs before, left %v", pack.Key, primary, before, left)
+			}
+			if l.Tokens.Light["primary"] != color(primary) {
+				t.Errorf("%s: the look that was given changed", pack.Key)
+			}
+			if r.Tokens.Light["accent"] != color("#888888") {
+				t.Errorf("%s: a ground was changed", pack.Key)
+			}
+		}
+	}
+	// What no text colour can mend is said.
+	l := Look{Pack: "harbor", Tokens: Tokens{Light: Palette{"background": color("#ffffff"), "card": color("#000000"), "muted": color("#777777")}}}
+	if _, left := l.Repair(p); len(left) == 0 {
+		t.Error("white and black under one text were called repaired")
+	}
+}
+
 func TestColors(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{

@@ -29,6 +29,7 @@ type Product struct {
 	Name     string
 	Line     string
 	Price    string // "$199", "Free"
+	Free     bool   // taking it publishes, or asks for review, without paying
 	Was      string
 	Tax      string // "plus VAT"
 	Includes []string
@@ -46,6 +47,9 @@ type PostProducts struct {
 	TermsURL string
 	BackURL  string
 	Blocked  string // why this board can't sell yet; free products still work
+	Reviewed bool   // the board looks at listings before they go live
+	HasFree  bool   // what can be taken now is free, must be paid, or both
+	HasPaid  bool
 }
 
 // PostReturn is where checkout comes back to. State: "live", "review",

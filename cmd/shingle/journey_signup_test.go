@@ -49,7 +49,7 @@ func TestJourneySignUp(t *testing.T) {
 	admin := w.board(slug) + "/admin"
 	arrives(t, ctx, admin)
 	w.page(t, ctx, "signup-checklist")
-	says(t, ctx, "1 of 5", "Launch your board")
+	says(t, ctx, "1 of 8", "12% ready", "Launch your board")
 
 	steps := func() (n int) {
 		n, err := chromedp.Run(ctx, chromedp.Evaluate[int](`Number(document.querySelector("progress")?.value ?? -1)`))
@@ -59,7 +59,7 @@ func TestJourneySignUp(t *testing.T) {
 		return n
 	}
 	first := steps()
-	click(ctx, `section[aria-labelledby=launch] a[href="/admin/look"]`, 200)
+	click(ctx, `#launch-colors a`, 200)
 	fill(t, ctx, "light.primary", "#8a3b12")
 	click(ctx, `form[action="/admin/look"] .save-bar button`, 200)
 	click(ctx, `form[action="/admin/look/publish"] button`, 200)

@@ -97,7 +97,7 @@ func (a *app) handler(dev *devLinks) (http.Handler, error) {
 		API:      &api.API{DB: a.db, Links: a.links, Listings: a.listings, Search: a.search, Site: pages, Limits: a.limits, Log: a.log, Now: time.Now},
 		Hooks:    &hooks.Hooks{Inbox: a.billing, Returns: a.returns, ReturnSecret: a.cfg.MailReturnSecret},
 	}
-	parts.Staff = &staff.Staff{Platform: a.platform, Boards: a.boards, Notifier: a.notifier, Domains: a.domains, Links: a.links, Launch: a.launcher.Launch, Release: a.billing.Release, Allowed: parts.Platform.Allowed}
+	parts.Staff = &staff.Staff{Platform: a.platform, Boards: a.boards, Notifier: a.notifier, Domains: a.domains, Links: a.links, Launch: a.launcher.Launch, Release: a.billing.Release, Allowed: parts.Platform.Allowed, Permissions: parts.Platform.Permissions, Operators: a.operators}
 	if dev != nil {
 		parts.PlatformHosts = append(parts.PlatformHosts, "localhost", "127.0.0.1")
 		parts.FormTargets += " " + dev.stripe

@@ -142,6 +142,7 @@ func Run(t *testing.T, s Setup) {
 		"facet counts ignore their own filter":                facets,
 		"counts are those of a naive count":                   exact,
 		"featured, then relevance, then recency":              order,
+		"three featured lead, on pages of any length":         lead,
 		"pages, and past the last one":                        pages,
 		"names that live by their signs":                      signs,
 		"accents and German":                                  german,
@@ -320,6 +321,35 @@ func order(t *testing.T, s Setup) {
 	if got := found(r)[:2]; !slices.Equal(got, names([]int{3, 4})) {
 		t.Errorf("by salary: %v first", got)
 	}
+}
+
+// lead: three featured ones lead, the best first; all others, featured or not,
+// follow in their ordinary place, and no page repeats or leaves out one.
+func lead(t *testing.T, s Setup) {
+	f := s.fixture(t, "en")
+	var docs []search.Document
+	for n := range 12 { // the higher the newer
+		docs = append(docs, Doc(n, "Clerk", func(d *search.Document) { d.Featured = n%2 == 0 }))
+	}
+	f.put(docs...)
+	for _, q := range []search.Query{{}, text("clerk")} {
+		f.finds(q, 10, 8, 6, 11, 9, 7, 5, 4, 3, 2, 1, 0)
+		q.PerPage = 4
+		for page, want := range map[int][]int{1: {10, 8, 6, 11}, 2: {9, 7, 5, 4}, 3: {3, 2, 1, 0}} {
+			q.Page = page
+			f.finds(q, want...)
+		}
+		q.PerPage = 2
+		for page, want := range map[int][]int{1: {10, 8}, 2: {11, 9}, 3: {7, 6}, 4: {5, 4}, 6: {1, 0}} {
+			q.Page = page
+			f.finds(q, want...)
+		}
+	}
+	recent := search.Query{Sort: search.SortRecent, PerPage: 4}
+	f.finds(recent, 11, 10, 9, 8)
+	// A filter's own three lead.
+	f.put(Doc(20, "Driver", func(d *search.Document) { d.Featured = true }), Doc(21, "Driver"))
+	f.finds(text("driver"), 20, 21)
 }
 
 func pages(t *testing.T, s Setup) {

@@ -147,13 +147,24 @@ func (e *Engine) page(ctx context.Context, board tenant.ID, q search.Query) (*se
 	if len(free) == 0 {
 		first.FacetBy = nil
 	}
+	words, best := *first.Q != "*", q.Sort == search.SortBest
 	first.Page, first.PerPage = ptr(q.Page), ptr(q.PerPage)
-	first.SortBy = ptr(sortBy(q, *first.Q != "*"))
+	first.SortBy = ptr(sortBy(q, words))
+	if best { // only what leads; the rest is a search of its own, see merge.go
+		first.Page, first.PerPage, first.IncludeFields = ptr(1), ptr(leading(q)), ptr(leadFields)
+	}
 	searches := []api.MultiSearchCollectionParameters{first}
 	for _, f := range search.FacetNames {
 		if len(q.Chosen(f)) > 0 {
 			searches = append(searches, ask(f, f))
 		}
+	}
+	if best {
+		rest := ask("", "")
+		rest.FacetBy, rest.Page = nil, nil
+		rest.Offset, rest.PerPage, rest.IncludeFields = ptr(restFrom(q)), ptr(q.PerPage+leading(q)), ptr(leadFields)
+		rest.SortBy = ptr(ordinary(words))
+		searches = append(searches, rest)
 	}
 	items, err := e.perform(ctx, board, searches)
 	if err != nil {
@@ -168,8 +179,12 @@ func (e *Engine) page(ctx context.Context, board tenant.ID, q search.Query) (*se
 		res.Total = *items[0].Found
 	}
 	res.Pages = max(1, (res.Total+q.PerPage-1)/q.PerPage)
-	for _, h := range hits(&items[0]) {
-		id, err := uuid.Parse(text(h, "id"))
+	ids := idsOf(&items[0])
+	if best {
+		ids = merge(q, placed(&items[0]), placed(&items[len(items)-1]))
+	}
+	for _, id := range ids {
+		id, err := uuid.Parse(id)
 		if err != nil {
 			return nil, fault.Wrap(err, fault.Internal, "typesense: a document's id")
 		}
@@ -189,6 +204,14 @@ func sortBy(q search.Query, words bool) string {
 		return "featured:desc,_text_match:desc,published_at:desc"
 	}
 	return "featured:desc,published_at:desc"
+}
+
+// ordinary is the best order without featured.
+func ordinary(words bool) string {
+	if words {
+		return "_text_match:desc,published_at:desc"
+	}
+	return "published_at:desc"
 }
 
 func facetCounts(item *api.MultiSearchResultItem, into map[string]map[string]int) {

@@ -42,7 +42,7 @@ func (b board) products() []themes.Product {
 	return []themes.Product{
 		{ID: "basic", Name: s("Standard", "Standard"), Price: s("$199", "249 €"), Tax: s("plus tax", "zzgl. MwSt."), Line: s("One listing, 30 days", "Eine Anzeige, 30 Tage"), Includes: []string{s("30 days on the board", "30 Tage online"), s("Sent to everyone with a matching alert", "An alle passenden Suchaufträge"), s("Applicants on one page, with CVs", "Bewerbungen auf einer Seite")}},
 		{ID: "featured", Name: s("Featured", "Hervorgehoben"), Price: s("$349", "399 €"), Tax: s("plus tax", "zzgl. MwSt."), Line: s("Seen first for 14 days", "14 Tage ganz vorn"), Featured: true, Selected: true, Includes: []string{s("Everything in Standard", "Alles aus Standard"), s("On the front page for 14 days", "14 Tage auf der Startseite"), s("45 days on the board", "45 Tage online")}},
-		{ID: "free", Name: s("Community", "Gemeinnützig"), Price: s("Free", "Kostenlos"), Line: s("For charities and open source", "Für gemeinnützige Träger"), Includes: []string{s("14 days on the board", "14 Tage online"), s("One at a time", "Eine zur Zeit")}},
+		{ID: "free", Name: s("Community", "Gemeinnützig"), Price: s("Free", "Kostenlos"), Free: true, Line: s("For charities and open source", "Für gemeinnützige Träger"), Includes: []string{s("14 days on the board", "14 Tage online"), s("One at a time", "Eine zur Zeit")}},
 	}
 }
 
@@ -67,7 +67,7 @@ func (b board) post() []Shot {
 	edit := wrong
 	edit.Editing, edit.Products, edit.CancelURL = true, nil, "/employers"
 	edit.Form.Errors, edit.Form.Problem = nil, ""
-	products := themes.PostProducts{Layout: b.layout("x"), Form: form, Card: b.cards[0], Products: b.products(), TermsURL: "/terms", BackURL: "/post/preview"}
+	products := themes.PostProducts{Layout: b.layout("x"), Form: form, Card: b.cards[0], Products: b.products(), TermsURL: "/terms", BackURL: "/post/preview", HasFree: true, HasPaid: true}
 	blocked := products
 	blocked.Products = b.products()
 	blocked.Products[0].Blocked = s("Not on sale yet", "Noch nicht im Verkauf")

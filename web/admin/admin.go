@@ -85,7 +85,7 @@ func (a *Admin) Routes() []route.Route {
 		{Method: route.POST, Path: "/admin/enter", Handle: a.enter, Can: authz.Public},
 		{Method: route.POST, Path: "/admin/sign-out", Handle: a.signOut, Can: authz.SignedIn},
 	}
-	return slices.Concat(own, a.workRoutes(), a.boardRoutes(), a.mailRoutes(), a.domainRoutes(), a.redirectRoutes(), a.accessRoutes())
+	return slices.Concat(own, a.workRoutes(), a.boardRoutes(), a.teamRoutes(), a.mailRoutes(), a.domainRoutes(), a.redirectRoutes(), a.accessRoutes())
 }
 
 const (
@@ -292,16 +292,17 @@ func (a *Admin) ErrorPage(c *gin.Context, status int, err error) {
 		}
 		text = a.t(c, "admin.error."+key)
 	}
-	p := a.page(c, a.t(c, "admin.error.title"))
-	home, label := "/admin", a.t(c, "admin.error.home")
-	if session(c) == nil {
+	p, boards := a.page(c, a.t(c, "admin.error.title")), ""
+	if s := session(c); s == nil {
 		p.Bare = true
-	} else if a.permissions(c).Empty() {
-		// Who is no member any more would be led to this very page again.
-		home, label = a.Links.Platform("/boards?stay=1"), a.t(c, "admin.all_boards")
-		p.Brand.URL = home
+	} else if status == http.StatusForbidden && a.permissions(c).Empty() {
+		// Not in the team, or no longer: nothing here can be opened, so nothing
+		// here is offered.
+		p.Title, p.Bare, boards = a.t(c, "admin.stranger.title"), true, a.Links.Platform("/boards?stay=1")
+		p.Brand.URL = p.Brand.Site
+		text = a.t(c, "admin.stranger.text", s.Operator.Email, t.Name)
 	}
-	_ = a.shell.Render(c, status, "error", p, map[string]any{"Text": text, "Home": home, "HomeLabel": label, "Request": tenant.RequestIDFrom(c.Request.Context())})
+	_ = a.shell.Render(c, status, "error", p, map[string]any{"Text": text, "Boards": boards, "Request": tenant.RequestIDFrom(c.Request.Context())})
 }
 
 // enterForm shows whom the hand-over's code signs in; the button spends it.

@@ -14,7 +14,7 @@ import (
 )
 
 // boardRoutes are the pages of the board itself: what it sells, its money, its
-// look, its legal pages, its team and its settings.
+// look, its legal pages and its settings.
 func (a *Admin) boardRoutes() []route.Route {
 	const GET, POST = route.GET, route.POST
 	can := authz.Can
@@ -56,12 +56,6 @@ func (a *Admin) boardRoutes() []route.Route {
 		{Method: GET, Path: "/admin/pages/edit/:slug", Handle: a.legalPage, Can: can("page", "read")},
 		{Method: POST, Path: "/admin/pages/edit/:slug", Handle: a.savePage, Can: can("page", "write")},
 		{Method: POST, Path: "/admin/pages/edit/:slug/show", Handle: a.showPage, Can: can("page", "write")},
-
-		{Method: GET, Path: "/admin/team", Handle: a.team, Can: can("team", "read")},
-		{Method: POST, Path: "/admin/team/invite", Handle: a.invite, Can: can("team", "manage")},
-		{Method: POST, Path: "/admin/team/withdraw", Handle: a.withdrawInvitation, Can: can("team", "manage")},
-		{Method: POST, Path: "/admin/members/:id/role", Handle: a.changeRole, Can: can("team", "manage")},
-		{Method: POST, Path: "/admin/members/:id/remove", Handle: a.removeMember, Can: can("team", "manage")},
 
 		{Method: GET, Path: "/admin/settings", Handle: a.settings, Can: can("settings", "read")},
 		{Method: POST, Path: "/admin/settings", Handle: a.saveSettings, Can: can("settings", "write")},

@@ -138,7 +138,23 @@ func TestBoardRoutes(t *testing.T) {
 	sheet := regexp.MustCompile(`/admin/look/theme\.[0-9a-f]+\.css`).FindString(prev)
 	do(G, sheet, nil, 200, "--primary:#ffff00")
 	do(P, "/admin/look/contrast", url.Values{"scheme": {"light"}, "color": {"primary"}}, 303)
-	do(P, "/admin/look/publish", nil, 303, "look.published")
+	// The repaired primary leaves its text behind: publishing asks, and repairs by default.
+	do(P, "/admin/look/publish", nil, 409, "schwer zu lesen", "Anpassen und veröffentlichen", "So veröffentlichen")
+	do(G, "/admin/look", nil, 200, "look/discard")
+	do(P, "/admin/look/publish", url.Values{"contrast": {"repair"}}, 303, "look.repaired")
+	if err := w.DB.Read(tenant.With(t.Context(), b), func(ctx context.Context, tx bun.IDB) error {
+		v, err := store.Published(ctx, tx)
+		if err == nil {
+			for _, f := range v.Look.Resolve(packs).CheckContrast() {
+				t.Errorf("published with %s on %s at %.2f", f.Text, f.On, f.Ratio)
+			}
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	do(P, "/admin/look", look, 303)
+	do(P, "/admin/look/publish", url.Values{"contrast": {"keep"}}, 303, "look.published")
 	do(P, "/admin/look", url.Values{"preset": {"gazette/x"}, "paste": {":root{--primary:#123456;--card:bogus;}"}}, 303, "look.pasted")
 	do(P, "/admin/look/publish", nil, 303)
 	body = do(G, "/admin/look", nil, 200, "roll-back", "#123456")

@@ -66,9 +66,9 @@ func (a *Admin) dashboard(c *gin.Context) error {
 	for i, d := range days {
 		labels[i], values[i] = shortDay(a.locale(c), d.Day), d.Count
 	}
-	checklist, open := a.checklist(c, steps, f, sell)
+	list := a.checklist(c, steps, f.PaidProducts > 0, sell)
 	data := map[string]any{"Needs": a.needs(c, f, sell), "Figures": a.figures(c, t, f), "Chart": chart, "Labels": labels, "Values": values,
-		"Checklist": checklist, "Open": open, "Done": len(checklist) - open, "Percent": 100 * (len(checklist) - open) / max(1, len(checklist))}
+		"Launch": list, "ShowLaunch": !steps.Dismissed, "CanDismiss": list.Ready && a.may(c, "settings", "write")}
 	var actions []console.Link
 	if a.may(c, "listing", "write") {
 		actions = append(actions, console.Link{Label: a.t(c, "work.listings.new"), URL: "/admin/listings/new", Icon: "plus"})
@@ -149,39 +149,4 @@ func (a *Admin) figures(c *gin.Context, t *tenant.Tenant, f *figures) []figure {
 			figure{a.t(c, "work.figure.revenue", t.Currency), "/admin/orders?state=paid", money.Format(f.Revenue, t.Currency, locale), change(f.Revenue, f.RevenueBefore)})
 	}
 	return out
-}
-
-// step is one line of the launch checklist.
-type step struct {
-	Title, Text, URL, Do string
-	Done                 bool
-}
-
-// checklist leads a new board to its first live listing; open counts what is
-// left to do.
-func (a *Admin) checklist(c *gin.Context, s *launchSteps, f *figures, sell billing.Sell) (out []step, open int) {
-	for _, x := range []struct {
-		key, url       string
-		done           bool
-		object, action string
-	}{
-		{"look", "/admin/look", s.Look, "look", "write"},
-		{"product", "/admin/products", s.Products > 0, "product", "write"},
-		{"stripe", "/admin/payouts", sell.OK, "payout", "onboard"},
-		{"legal", "/admin/pages", s.Privacy && s.Terms && (s.Impressum || tenant.From(c.Request.Context()).Locale != "de"), "page", "write"},
-		{"listing", "/admin/listings/new", s.Published, "listing", "write"},
-	} {
-		if x.key == "stripe" && f.PaidProducts == 0 {
-			continue // a board of free postings needs no account
-		}
-		st := step{Title: a.t(c, "work.launch."+x.key), Text: a.t(c, "work.launch."+x.key+"_text"), Do: a.t(c, "work.launch."+x.key+"_do"), Done: x.done}
-		if a.may(c, x.object, x.action) {
-			st.URL = x.url
-		}
-		if !x.done {
-			open++
-		}
-		out = append(out, st)
-	}
-	return out, open
 }

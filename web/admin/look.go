@@ -348,16 +348,49 @@ func (a *Admin) discardLook(c *gin.Context) error {
 	return a.back(c, "/admin/look", "look.discarded")
 }
 
+// publishLook asks first when something would be hard to read: repaired is what
+// it becomes then, unless the owner says to keep it ("contrast").
 func (a *Admin) publishLook(c *gin.Context) error {
-	err := a.act(c, authz.Act{Act: "look.published", ObjectKind: "look"}, a.Looks.Publish)
+	how, done := c.PostForm("contrast"), "look.published"
+	if how != "repair" && how != "keep" {
+		how = ""
+	}
+	var unreadable []themes.Finding
+	err := a.act(c, authz.Act{Act: "look.published", ObjectKind: "look", Detail: map[string]any{"contrast": how}}, func(ctx context.Context, tx bun.IDB) error {
+		v, err := a.Looks.Draft(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if unreadable = v.Look.Resolve(a.Packs).CheckContrast(); len(unreadable) > 0 && how != "keep" {
+			if how == "" {
+				return errUnreadable
+			}
+			l, left := v.Look.Repair(a.Packs)
+			if len(left) > 0 {
+				return errUnreadable
+			}
+			if err := a.Looks.SaveDraft(ctx, tx, l); err != nil {
+				return err
+			}
+			done = "look.repaired"
+		}
+		return a.Looks.Publish(ctx, tx)
+	})
 	if fault.Is(err, fault.NotFound) {
 		return a.back(c, "/admin/look", "look.no_draft")
+	}
+	if errors.Is(err, errUnreadable) {
+		p := a.page(c, a.t(c, "look.repair.title"))
+		p.Narrow, p.Crumbs = true, []console.Link{{Label: a.t(c, "admin.nav.look"), URL: "/admin/look"}}
+		return a.shell.Render(c, http.StatusConflict, "look_repair", p, map[string]any{"Findings": unreadable, "Left": how == "repair"})
 	}
 	if err != nil {
 		return err
 	}
-	return a.back(c, "/admin/look", "look.published")
+	return a.back(c, "/admin/look", done)
 }
+
+var errUnreadable = fault.New(fault.Conflict, "look.repair.title")
 
 func (a *Admin) rollBackLook(c *gin.Context) error {
 	id, err := uuid.Parse(c.Param("id"))

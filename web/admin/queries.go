@@ -83,28 +83,6 @@ func readDays(ctx context.Context, tx bun.IDB, what string, now time.Time) ([]da
 	return out, err
 }
 
-// launchSteps is what a new board has of what it needs.
-type launchSteps struct {
-	Look      bool `bun:"look"`
-	Privacy   bool `bun:"privacy"`
-	Terms     bool `bun:"terms"`
-	Impressum bool `bun:"impressum"`
-	Published bool `bun:"published"`
-	Products  int  `bun:"products"`
-}
-
-func readLaunchSteps(ctx context.Context, tx bun.IDB) (*launchSteps, error) {
-	id := tenant.From(ctx).ID
-	s := new(launchSteps)
-	err := tx.NewRaw(`SELECT EXISTS (SELECT FROM looks WHERE tenant_id = ? AND state = 'published') AS look,
-		EXISTS (SELECT FROM pages WHERE tenant_id = ? AND current AND published AND kind = 'privacy') AS privacy,
-		EXISTS (SELECT FROM pages WHERE tenant_id = ? AND current AND published AND kind = 'terms') AS terms,
-		EXISTS (SELECT FROM pages WHERE tenant_id = ? AND current AND published AND kind = 'impressum') AS impressum,
-		EXISTS (SELECT FROM listings WHERE tenant_id = ? AND published_at IS NOT NULL) AS published,
-		(SELECT count(*) FROM products WHERE tenant_id = ? AND active) AS products`, id, id, id, id, id, id).Scan(ctx, s)
-	return s, err
-}
-
 // listingRow is a line of the list of all listings.
 type listingRow struct {
 	ID           uuid.UUID      `bun:"id"`

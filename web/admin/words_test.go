@@ -7,6 +7,7 @@ import (
 	"sort"
 	"testing"
 
+	"shingle/authz"
 	"shingle/listings"
 	"shingle/web/console"
 )
@@ -36,6 +37,10 @@ func TestWords(t *testing.T) {
 		for _, m := range reg.FindAllStringSubmatch(string(b), -1) {
 			used[m[1]] = true
 		}
+	}
+	for _, p := range authz.All(authz.OnBoard) {
+		e, _ := p.Entry()
+		used[e.Words()], used["object."+e.Object] = true, true
 	}
 	for _, k := range listings.MessageKeys() {
 		used[k] = true

@@ -21,6 +21,7 @@ func (a *Admin) workRoutes() []route.Route {
 	can := authz.Can
 	return []route.Route{
 		{Method: GET, Path: "/admin", Handle: a.dashboard, Can: can("board", "read")},
+		{Method: POST, Path: "/admin/launch/dismiss", Handle: a.dismissLaunch, Can: can("settings", "write")},
 
 		{Method: GET, Path: "/admin/review", Handle: a.reviewQueue, Can: can("listing", "moderate")},
 		{Method: GET, Path: "/admin/review/:id", Handle: a.reviewItem, Can: can("listing", "moderate")},

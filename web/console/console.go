@@ -187,7 +187,7 @@ func (s *Shell) Render(c *gin.Context, status int, page string, p Page, data any
 
 // undoForm is what an Undo button may post to: a crafted link must not put
 // another act behind it.
-var undoForm = regexp.MustCompile(`^/admin/listings/(bulk\?[A-Za-z0-9=&%,_-]*|[0-9a-f-]{36}/restore)$|^/admin/redirects/[0-9a-f-]{36}/restore$`)
+var undoForm = regexp.MustCompile(`^/admin/listings/(bulk\?[A-Za-z0-9=&%,_-]*|[0-9a-f-]{36}/restore)$|^/admin/(redirects|members)/[0-9a-f-]{36}/restore$|^/staff/team/[0-9a-f-]{36}/restore$`)
 
 // Explain turns the field errors of a refused form into words: texts that are
 // keys of the catalogue are translated.

@@ -259,7 +259,7 @@ func (e *Employer) onSale(ctx context.Context, tx bun.IDB, v *site.View, chosen 
 		}
 		item.Includes = append(item.Includes, v.Say("product.applicants"))
 		if p.Free() {
-			item.Price = v.Say("product.free")
+			item.Price, item.Free = v.Say("product.free"), true
 		} else {
 			item.Price, item.Tax = money.Short(p.Price, p.Currency, v.T.Locale), v.Say("product.tax")
 			item.Blocked = blocked
@@ -298,10 +298,14 @@ func (e *Employer) showProducts(c *gin.Context, status int, l *listings.Listing,
 		return err
 	}
 	p := themes.PostProducts{Layout: e.Site.Layout(v, v.Say("products.title")), Form: e.Site.Form(v, action, map[string]string{"product": chosen.String()}, cause),
-		Card: e.Site.CardOf(v, l), BackURL: back, TermsURL: e.Site.TermsURL(v)}
+		Card: e.Site.CardOf(v, l), BackURL: back, TermsURL: e.Site.TermsURL(v), Reviewed: tenant.From(c.Request.Context()).Moderated}
 	err = e.read(c, func(ctx context.Context, tx bun.IDB) (err error) {
 		if p.Products, p.Blocked, err = e.onSale(ctx, tx, v, chosen); p.Blocked != "" {
 			p.Blocked = v.Say("products.blocked")
+		}
+		for _, x := range p.Products {
+			p.HasFree = p.HasFree || x.Free && x.Blocked == ""
+			p.HasPaid = p.HasPaid || !x.Free && x.Blocked == ""
 		}
 		return err
 	})

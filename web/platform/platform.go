@@ -77,6 +77,8 @@ func (p *Platform) Routes() []route.Route {
 		{Method: POST, Path: accounts.PathReset, Handle: p.reset, Can: pub},
 		{Method: GET, Path: accounts.PathInvitation, Handle: p.invitationForm, Can: pub},
 		{Method: POST, Path: accounts.PathInvitation, Handle: p.invitation, Can: pub},
+		{Method: GET, Path: accounts.PathOwnership, Handle: p.ownershipForm, Can: in},
+		{Method: POST, Path: accounts.PathOwnership, Handle: p.ownership, Can: in},
 		{Method: POST, Path: "/sign-out", Handle: p.signOut, Can: pub},
 		{Method: GET, Path: "/boards", Handle: p.boards, Can: in},
 		{Method: GET, Path: "/go", Handle: p.enter, Can: in},
@@ -128,6 +130,19 @@ func Session(c *gin.Context) *accounts.OperatorSession {
 func (p *Platform) Allowed(c *gin.Context, can authz.Permission) bool {
 	s := Session(c)
 	return s != nil && p.Gate.Check(c.Request.Context(), s.Operator.ID, tenant.Nil, s.PolicyVersion, can) == nil
+}
+
+// Permissions is all that the signed-in operator may do on the platform.
+func (p *Platform) Permissions(c *gin.Context) authz.Set {
+	s := Session(c)
+	if s == nil {
+		return authz.Set{}
+	}
+	set, err := p.Gate.Permissions(c.Request.Context(), s.Operator.ID, tenant.Nil, s.PolicyVersion)
+	if err != nil {
+		return authz.Set{}
+	}
+	return set
 }
 
 func client(c *gin.Context) accounts.Client {

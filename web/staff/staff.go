@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"shingle/accounts"
 	"shingle/authz"
 	"shingle/billing"
 	"shingle/domains"
@@ -44,6 +45,9 @@ type Staff struct {
 	Release func(ctx context.Context, tx bun.IDB, event string) error
 	// Allowed tells what the signed-in operator may do on the platform.
 	Allowed func(c *gin.Context, p authz.Permission) bool
+	// Permissions are all of these.
+	Permissions func(c *gin.Context) authz.Set
+	Operators   *accounts.Operators
 
 	shell *console.Shell
 }
@@ -62,7 +66,7 @@ func (s *Staff) Routes() []route.Route {
 	const (
 		GET, POST = route.GET, route.POST
 	)
-	return []route.Route{
+	return append([]route.Route{
 		{Method: GET, Path: "/staff", Handle: s.home, Can: authz.Can("board", "read")},
 		{Method: GET, Path: "/staff/boards", Handle: s.boards, Can: authz.Can("board", "read")},
 		{Method: GET, Path: "/staff/boards/new", Handle: s.newBoard, Can: authz.Can("board", "create")},
@@ -80,7 +84,7 @@ func (s *Staff) Routes() []route.Route {
 		{Method: GET, Path: "/staff/events", Handle: s.events, Can: authz.Can("event", "read")},
 		{Method: POST, Path: "/staff/events/:id/apply", Handle: s.applyEvent, Can: authz.Can("event", "apply")},
 		{Method: GET, Path: "/staff/mail", Handle: s.mail, Can: authz.Can("mail", "read")},
-	}
+	}, s.teamRoutes()...)
 }
 
 // render shows a page in the staff shell.
@@ -109,6 +113,7 @@ func (s *Staff) page(c *gin.Context, title string) console.Page {
 		{"staff.nav.tasks", "/staff/tasks", "list-check", authz.Can("task", "read")},
 		{"staff.nav.events", "/staff/events", "inbox", authz.Can("event", "read")},
 		{"staff.nav.mail", "/staff/mail", "mail", authz.Can("mail", "read")},
+		{"staff.nav.team", "/staff/team", "users", authz.Can("staff", "read")},
 	} {
 		if s.Allowed(c, n.can) {
 			p.Nav = append(p.Nav, item(n.key, n.url, n.icon, n.can))

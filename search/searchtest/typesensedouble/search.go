@@ -252,7 +252,11 @@ func (s *Server) search(name string, p params) (object, int, string) {
 	hits := c.match(p, by, keep)
 	slices.SortStableFunc(hits, order)
 	shown := []object{}
-	for _, h := range hits[min((page-1)*perPage, len(hits)):min(page*perPage, len(hits))] {
+	from := (page - 1) * perPage
+	if p["page"] == "" { // with a page, an offset is not read
+		from = p.number("offset", from)
+	}
+	for _, h := range hits[min(from, len(hits)):min(from+perPage, len(hits))] {
 		shown = append(shown, c.show(h, p))
 	}
 	counts := []object{}

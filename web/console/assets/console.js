@@ -56,6 +56,13 @@
       addEventListener("beforeunload", (e) => { if (dirty) e.preventDefault(); });
     });
 
+    // A box that needs another ticks it; the other can't be cleared alone.
+    $("form[data-needs]", root).forEach((f) => f.addEventListener("change", (e) => {
+      const box = e.target, of = (v) => $(`input[value="${v}"]`, f)[0];
+      if (box.dataset.needs && box.checked && of(box.dataset.needs)) of(box.dataset.needs).checked = true;
+      if (!box.checked) $("input[data-needs]", f).filter((b) => b.dataset.needs === box.value).forEach((b) => { b.checked = false; });
+    }));
+
     // A table wider than its box can be scrolled with the keyboard too.
     $(".table-responsive", root).forEach((el) => new ResizeObserver(() => {
       if (el.scrollWidth > el.clientWidth) el.tabIndex = 0; else el.removeAttribute("tabindex");
