@@ -144,15 +144,21 @@ func (s *Sim) answerBank(v *visit) error {
 	return v.redirect(p.Session.successURL())
 }
 
-func (s *Sim) showInvoice(v *visit) error {
+func (s *Sim) showInvoice(v *visit) error { return s.invoicePage(v, "") }
+
+func (s *Sim) invoicePage(v *visit, problem string) error {
 	return s.read(func(t *tx) error {
 		r := t.row(v.id)
 		if r == nil || r.Kind != kInvoice {
 			return missing(kInvoice, v.id, "invoice")
 		}
 		in := decode[invoice](r)
-		ch := known[charge](t, in.Charge)
-		return v.show("invoice", "Invoice "+in.Number, map[string]any{"In": in, "Refunded": ch.AmountRefunded})
+		refunded := int64(0)
+		if in.Charge != "" {
+			refunded = known[charge](t, in.Charge).AmountRefunded
+		}
+		return v.show("invoice", "Invoice "+in.Number, map[string]any{"In": in, "Refunded": refunded, "Base": s.prefix, "Problem": problem, "Cards": cards[:offered],
+			"Payable": in.Status == "open" && in.Subscription != nil})
 	})
 }
 
