@@ -1,5 +1,6 @@
 ALTER TABLE boards DROP COLUMN plan_step;
 DROP POLICY own ON plans;
+DROP TABLE mrr_days;
 DROP TABLE usage_batches;
 DROP TABLE usage_alarms;
 DROP TABLE usage_days;

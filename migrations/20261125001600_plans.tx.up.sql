@@ -132,6 +132,15 @@ CREATE TABLE usage_batches (
 );
 CREATE INDEX usage_batches_at ON usage_batches (at);
 
+-- What a month is worth, noted once a day for the charts. No tenant: a sum.
+CREATE TABLE mrr_days (
+    day date NOT NULL,
+    currency text NOT NULL,
+    amount bigint NOT NULL,
+    boards int NOT NULL,
+    PRIMARY KEY (day, currency)
+);
+
 -- How far down the ladder the board is; read with the board at each request.
 ALTER TABLE boards ADD COLUMN plan_step text NOT NULL DEFAULT '';
 
@@ -142,7 +151,7 @@ REVOKE INSERT, UPDATE, DELETE ON board_plans, plan_steps, plan_invoices, usage_d
 DO $$
 DECLARE t text;
 BEGIN
-    FOREACH t IN ARRAY ARRAY['plans', 'plan_prices', 'usage_batches'] LOOP
+    FOREACH t IN ARRAY ARRAY['plans', 'plan_prices', 'usage_batches', 'mrr_days'] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);
         EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', t);
         EXECUTE format('CREATE POLICY platform ON %I TO shingle_platform USING (true) WITH CHECK (true)', t);

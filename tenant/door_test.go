@@ -161,6 +161,7 @@ func TestCatalogue(t *testing.T) {
 		"certificates":        "looked up by host before the board is known",
 		"plans":               "what the platform sells; a board reads the one that it is on by policy",
 		"plan_prices":         "what the platform sells, never the app role's business",
+		"mrr_days":            "sums over all boards, for the platform's charts",
 		"usage_batches":       "keys of written batches; one holds many boards",
 		"platform_policy":     "one row: the version of the platform's own roles",
 		"bun_migrations":      "which migrations ran; no tenant's data",

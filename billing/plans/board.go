@@ -46,7 +46,8 @@ type Board struct {
 	PeriodStart       *time.Time `bun:"period_start"`
 	PeriodEnd         *time.Time `bun:"period_end"`
 	CancelAtPeriodEnd bool       `bun:"cancel_at_period_end"`
-	// Schedule holds the change that comes at the period's end: NextPriceID.
+	// NextPriceID is the change that comes at the period's end; Schedule is what
+	// holds it at Stripe, and the subscription too until it is released.
 	Schedule    string     `bun:"schedule"`
 	NextPriceID *uuid.UUID `bun:"next_price_id"`
 

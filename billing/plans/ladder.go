@@ -2,6 +2,8 @@ package plans
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"slices"
 	"time"
 
@@ -134,28 +136,34 @@ func (s *Service) settle(ctx context.Context, tx bun.IDB, b *Board, now time.Tim
 	if info.Demo || b.State == Comped || b.State == Active || b.State == Trial {
 		b.UnpaidSince, since = nil, nil
 	}
-	var taken time.Time
+	last := Taken{}
 	if b.Step != Paid {
-		err := tx.NewRaw(`SELECT coalesce(max(at), '-infinity') FROM plan_steps WHERE tenant_id = ? AND undone_at IS NULL`, b.TenantID).Scan(ctx, &taken)
-		if err != nil {
+		err := tx.NewRaw(`SELECT unpaid_since, step, at FROM plan_steps WHERE tenant_id = ? AND undone_at IS NULL ORDER BY at DESC, due_at DESC LIMIT 1`, b.TenantID).Scan(ctx, &last)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
 	}
-	to := Paid
+	from, to := b.Step, Paid
 	if since != nil {
-		to = s.schedule.walk(b.Step, taken, *since, now)
+		// Paid in between, and unpaid anew: the ladder begins at its top.
+		if from != Paid && last.UnpaidSince.Before(*since) {
+			if err := s.undoSteps(ctx, tx, b, now); err != nil {
+				return err
+			}
+			from = Paid
+		}
+		to = s.schedule.walk(from, last.At, *since, now)
 	}
-	if to == b.Step {
+	if to == from {
 		return nil
 	}
-	from := b.Step
 	b.Step = to
 	if _, err := tx.NewRaw(`UPDATE boards SET plan_step = ? WHERE id = ?`, string(to), b.TenantID).Exec(ctx); err != nil {
 		return err
 	}
 	tenant.ChangedBoard(ctx, b.TenantID) // pages close or open; every process reads the board anew
 	if to == Paid || from.At(to) {
-		if _, err := tx.NewRaw(`UPDATE plan_steps SET undone_at = ? WHERE tenant_id = ? AND undone_at IS NULL`, now, b.TenantID).Exec(ctx); err != nil {
+		if err := s.undoSteps(ctx, tx, b, now); err != nil {
 			return err
 		}
 		if to == Paid {
@@ -169,6 +177,11 @@ func (s *Service) settle(ctx context.Context, tx bun.IDB, b *Board, now time.Tim
 		return err
 	}
 	return s.tellStep(ctx, tx, b, info)
+}
+
+func (s *Service) undoSteps(ctx context.Context, tx bun.IDB, b *Board, now time.Time) error {
+	_, err := tx.NewRaw(`UPDATE plan_steps SET undone_at = ? WHERE tenant_id = ? AND undone_at IS NULL`, now, b.TenantID).Exec(ctx)
+	return err
 }
 
 // Taken is a step that a board took, for its timeline.

@@ -165,13 +165,14 @@ func (s *Service) applySubscription(ctx context.Context, tx bun.IDB, b *Board, f
 		b.PriceID, b.Every, b.Amount = nil, "", 0
 	}
 	if sc := sub.Schedule; live && sc != nil && sc.ReleasedAt == 0 && sc.CanceledAt == 0 && sc.CompletedAt == 0 {
+		b.Schedule = sc.ID // it holds the subscription until it is released
 		if next := nextPrice(sc, s.now()); next != "" {
 			q, err := price(ctx, tx, "stripe_price = ?", next)
 			if err != nil && !fault.Is(err, fault.NotFound) {
 				return err
 			}
 			if err == nil && (b.PriceID == nil || q.ID != *b.PriceID) {
-				b.Schedule, b.NextPriceID = sc.ID, &q.ID
+				b.NextPriceID = &q.ID
 			}
 		}
 	}

@@ -98,11 +98,14 @@ func (s *Service) tellRestored(ctx context.Context, tx bun.IDB, b *Board, info *
 		return nil
 	}
 	return s.tell(ctx, tx, b.TenantID, info, "plan-restored", fmt.Sprint(b.Revision), func(string) mail.Data {
-		closed := ""
+		d := mail.Data{"Closed": "", "Paid": ""}
 		if from.At(ReadOnly) {
-			closed = "yes"
+			d["Closed"] = "yes"
 		}
-		return mail.Data{"Closed": closed}
+		if b.State == Active {
+			d["Paid"] = "yes"
+		}
+		return d
 	})
 }
 
@@ -145,9 +148,9 @@ func (s *Service) tellChange(ctx context.Context, tx bun.IDB, was, b *Board) err
 		did = "changed"
 	case b.CancelAtPeriodEnd && !was.CancelAtPeriodEnd && b.PeriodEnd != nil:
 		did, when = "cancelled", *b.PeriodEnd
-	case b.Schedule != "" && !sameID(b.NextPriceID, was.NextPriceID) && b.PeriodEnd != nil:
+	case b.NextPriceID != nil && !sameID(b.NextPriceID, was.NextPriceID) && b.PeriodEnd != nil:
 		did, when = "planned", *b.PeriodEnd
-	case b.Subscribed() && (was.CancelAtPeriodEnd && !b.CancelAtPeriodEnd || was.Schedule != "" && b.Schedule == ""):
+	case b.Subscribed() && (was.CancelAtPeriodEnd && !b.CancelAtPeriodEnd || was.NextPriceID != nil && b.NextPriceID == nil):
 		did = "kept"
 	default:
 		return nil
