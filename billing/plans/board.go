@@ -163,6 +163,11 @@ func (s *Service) Standing(ctx context.Context, tx bun.IDB) (*Standing, error) {
 	return s.standing(ctx, tx, id)
 }
 
+// StandingOf is Standing in a platform transaction, which names the board.
+func (s *Service) StandingOf(ctx context.Context, tx bun.IDB, board tenant.ID) (*Standing, error) {
+	return s.standing(ctx, tx, board)
+}
+
 func (s *Service) standing(ctx context.Context, tx bun.IDB, board tenant.ID) (*Standing, error) {
 	b, err := s.BoardOf(ctx, tx, board)
 	if fault.Is(err, fault.NotFound) {

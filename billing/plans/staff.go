@@ -188,3 +188,32 @@ func (s *Service) Credit(ctx context.Context, board tenant.ID, amount int64, cur
 	}
 	return s.act(ctx, board, "plan.credited", map[string]any{"amount": amount, "currency": currency, "once": once.String()}, func(context.Context, bun.IDB, *Board) error { return nil })
 }
+
+// ChangeTo moves a board that pays to another plan for staff: at the price of
+// that plan in the board's currency and rhythm, by Change. Kinds as of Change.
+func (s *Service) ChangeTo(ctx context.Context, board tenant.ID, plan uuid.UUID) error {
+	var q *Price
+	err := s.platform.Read(tenant.With(ctx, nil), func(ctx context.Context, tx bun.IDB) error {
+		b, err := s.BoardOf(ctx, tx, board)
+		if err != nil {
+			return err
+		}
+		p, err := s.Plan(ctx, tx, plan)
+		if err != nil {
+			return err
+		}
+		if q = p.Price(b.Every, b.Currency); q == nil {
+			return fault.New(fault.Conflict, "plan.not_offered")
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := s.Change(ctx, board, q.ID, time.Time{}); err != nil {
+		return err
+	}
+	return s.platform.Write(tenant.With(ctx, nil), func(ctx context.Context, tx bun.IDB) error {
+		return authz.Record(ctx, tx, authz.Act{Act: "plan.changed", ObjectKind: "board", ObjectID: board.String(), Board: board, Detail: map[string]any{"plan": plan.String()}})
+	})
+}

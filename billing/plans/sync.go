@@ -338,4 +338,3 @@ func (s *Service) Hook() *billing.PlanHook {
 		},
 	}
 }
-

@@ -246,7 +246,10 @@ func (w *world) to(t *testing.T, at time.Time) {
 	}
 }
 
-func (w *world) pass(t *testing.T, days int) { t.Helper(); w.to(t, w.clock().Add(time.Duration(days)*day)) }
+func (w *world) pass(t *testing.T, days int) {
+	t.Helper()
+	w.to(t, w.clock().Add(time.Duration(days)*day))
+}
 
 type sent struct {
 	Kind string `bun:"kind"`

@@ -25,7 +25,7 @@ const worthNow = `SELECT bp.currency, sum(CASE bp.every WHEN 'year' THEN (bp.amo
 // their subscription ends; trials, gifts and demo boards are not in it.
 func (s *Service) MRR(ctx context.Context, tx bun.IDB) ([]Worth, error) {
 	var out []Worth
-	err := tx.NewRaw(worthNow + ` ORDER BY 2 DESC`).Scan(ctx, &out)
+	err := tx.NewRaw(worthNow+` ORDER BY 2 DESC`).Scan(ctx, &out)
 	for i := range out {
 		out[i].Day = s.now().Truncate(day)
 	}
