@@ -122,15 +122,15 @@ func cut(from, due Step) Step {
 // trials, ended gifts, the ladder. The row is locked, and saved by the caller.
 // Demo boards and comped ones are never on the ladder.
 func (s *Service) settle(ctx context.Context, tx bun.IDB, b *Board, now time.Time) error {
-	if b.State == Trial && !b.Subscribed() && b.TrialEndsAt != nil && !b.TrialEndsAt.After(now) {
+	info, err := s.info(ctx, tx, b.TenantID)
+	if err != nil {
+		return err
+	}
+	if b.State == Trial && !info.Demo && !b.Subscribed() && b.TrialEndsAt != nil && !b.TrialEndsAt.After(now) {
 		b.State, b.UnpaidSince = Ended, b.TrialEndsAt
 	}
 	if b.State == Comped && b.CompUntil != nil && !b.CompUntil.After(now) {
 		b.State, b.UnpaidSince, b.CompReason = Ended, b.CompUntil, ""
-	}
-	info, err := s.info(ctx, tx, b.TenantID)
-	if err != nil {
-		return err
 	}
 	since := b.UnpaidSince
 	if info.Demo || b.State == Comped || b.State == Active || b.State == Trial {
