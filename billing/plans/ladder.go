@@ -207,10 +207,18 @@ func (s *Service) Ahead(b *Board) []Taken {
 		return nil
 	}
 	var out []Taken
+	// What is due already is taken a day apart.
+	soonest := s.now().Truncate(day).Add(day)
 	for _, r := range s.schedule {
-		if !b.Step.At(r.Step) {
-			out = append(out, Taken{UnpaidSince: *b.UnpaidSince, Step: r.Step, DueAt: b.UnpaidSince.Add(r.After)})
+		if b.Step.At(r.Step) {
+			continue
 		}
+		at := b.UnpaidSince.Add(r.After)
+		if at.Before(soonest) {
+			at = soonest
+		}
+		out = append(out, Taken{UnpaidSince: *b.UnpaidSince, Step: r.Step, DueAt: at})
+		soonest = at.Add(day)
 	}
 	return out
 }

@@ -48,17 +48,17 @@ func Level(what string) bool {
 	return what == Listings || what == Seats || what == Domains || what == Storage
 }
 
-// Features that a plan can hold, as frozen names.
+// Features that a plan can hold, as frozen names. What a board has already it
+// keeps when its plan lacks the feature; it cannot begin it.
 const (
 	CustomDomain = "custom_domain"
 	OwnMail      = "own_mail"
 	PrivateBoard = "private_board"
-	APIAccess    = "api"
 	Priority     = "priority_support"
 )
 
 // Features are all of them, in the order of pages.
-var Features = []string{CustomDomain, OwnMail, PrivateBoard, APIAccess, Priority}
+var Features = []string{CustomDomain, OwnMail, PrivateBoard, Priority}
 
 // Month and Year are how often a plan is paid.
 const (

@@ -145,6 +145,25 @@ func (s *Service) room(ctx context.Context, tx bun.IDB, board tenant.ID, what st
 	return nil
 }
 
+// Feature reports whether the plan of the context's board holds a feature, in
+// its own transaction. A board without a plan, or of the demo, has them all.
+//
+// Kind: fault.Conflict, with the text "plan.lacks.<feature>".
+func (s *Service) Feature(ctx context.Context, tx bun.IDB, name string) error {
+	t := tenant.From(ctx)
+	if t == nil {
+		return fault.New(fault.Internal, "no board in the context")
+	}
+	if s == nil || t.Demo {
+		return nil
+	}
+	st, err := s.standing(ctx, tx, t.ID)
+	if err != nil || st.Plan == nil || st.Plan.Has(name) {
+		return err
+	}
+	return fault.New(fault.Conflict, "plan.lacks.%s", name)
+}
+
 // Refused tells the board's owners that an employer was turned away by the
 // listing limit, once a month. It opens a platform transaction.
 func (s *Service) Refused(ctx context.Context, board tenant.ID) error {

@@ -38,6 +38,9 @@ func (s *Sim) openSession(v *visit) (p *checkoutPage, ok bool, err error) {
 		p.Session = decode[session](r)
 		p.Merchant, p.Lines, p.Terms = t.merchant(cmp.Or(r.Account, text(o.Payment.OnBehalfOf))), o.Lines, o.Terms
 		p.AtBank = o.Card != ""
+		if p.Session.Customer != nil { // Stripe fills in what it knows of one
+			p.Payer.Email = text(known[customer](t, *p.Session.Customer).Email)
+		}
 		if o.Buyer != nil {
 			p.Payer = *o.Buyer
 		}

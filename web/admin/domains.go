@@ -88,7 +88,12 @@ func (a *Admin) checkBase(c *gin.Context) error {
 }
 
 func (a *Admin) addDomain(c *gin.Context) error {
-	err := a.read(c, func(ctx context.Context, tx bun.IDB) error { return a.Plans.Room(ctx, tx, plans.Domains, 1) })
+	err := a.read(c, func(ctx context.Context, tx bun.IDB) error {
+		if err := a.Plans.Feature(ctx, tx, plans.CustomDomain); err != nil {
+			return err
+		}
+		return a.Plans.Room(ctx, tx, plans.Domains, 1)
+	})
 	var d *domains.Domain
 	if err == nil {
 		d, err = a.Domains.Add(c.Request.Context(), c.PostForm("host"), c.PostForm("primary") != "")

@@ -16,13 +16,15 @@ func (s *Shell) PlanLines(locale string, p *plans.Plan) []string {
 		n, ok := p.Limit(w)
 		switch {
 		case ok:
-			out = append(out, s.T(locale, "plan.upto."+w, plans.Amount(w, n, locale)))
+			out = append(out, s.T(locale, "plan.upto."+w, n, plans.Amount(w, n, locale)))
 		case w == plans.Listings:
 			out = append(out, s.T(locale, "plan.unlimited."+w))
 		}
 	}
-	for _, f := range p.Features {
-		out = append(out, s.T(locale, "plan.feature."+f))
+	for _, f := range plans.Features {
+		if p.Has(f) {
+			out = append(out, s.T(locale, "plan.feature."+f))
+		}
 	}
 	return append(out, s.T(locale, "plan.fee_line", FeeLine(p.FeeRule, locale)))
 }
