@@ -238,8 +238,9 @@ func (s *Service) ladderTask(ctx context.Context, t *tasks.Task) error {
 // WalkLadder takes every step that is due now. It opens a transaction a board.
 func (s *Service) WalkLadder(ctx context.Context) error {
 	var boards []tenant.ID
-	err := s.platform.Read(ctx, func(ctx context.Context, tx bun.IDB) error {
-		return tx.NewRaw(`SELECT tenant_id FROM board_plans WHERE unpaid_since IS NOT NULL OR step <> '' OR state IN ('trial', 'comped') ORDER BY tenant_id`).Scan(ctx, &boards)
+	err := s.platform.Read(ctx, func(ctx context.Context, tx bun.IDB) (err error) {
+		boards, err = owing(ctx, tx)
+		return err
 	})
 	if err != nil {
 		return err
@@ -251,6 +252,12 @@ func (s *Service) WalkLadder(ctx context.Context) error {
 		}
 	}
 	return first
+}
+
+// owing lists the boards that owe, are on the way down, try or are comped.
+func owing(ctx context.Context, tx bun.IDB) (boards []tenant.ID, err error) {
+	err = tx.NewRaw(`SELECT tenant_id FROM board_plans WHERE unpaid_since IS NOT NULL OR step <> '' OR state IN ('trial', 'comped')`).Scan(ctx, &boards)
+	return boards, err
 }
 
 // Settle takes the step that is due for one board. It opens a platform transaction.

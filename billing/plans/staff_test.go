@@ -199,7 +199,9 @@ func TestARivalReachesNoPlan(t *testing.T) {
 		}
 	}
 	var seen int
-	if err := w.DB.Read(w.ctx, func(ctx context.Context, tx bun.IDB) error { return tx.NewRaw(`SELECT count(*) FROM plans`).Scan(ctx, &seen) }); err != nil || seen != 1 {
+	if err := w.DB.Read(w.ctx, func(ctx context.Context, tx bun.IDB) error {
+		return tx.NewRaw(`SELECT count(*) FROM plans`).Scan(ctx, &seen)
+	}); err != nil || seen != 1 {
 		t.Errorf("a board sees %d plans, want its own: %v", seen, err)
 	}
 }
