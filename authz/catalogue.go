@@ -70,6 +70,7 @@ var Catalogue = [...]Entry{
 	{"board", "create", OnPlatform},
 	{"board", "suspend", OnPlatform},
 	{"board", "fee", OnPlatform},
+	{"board", "delete", OnPlatform},
 	{"task", "read", OnPlatform},
 	{"task", "retry", OnPlatform},
 	{"event", "read", OnPlatform},

@@ -13,12 +13,14 @@ import (
 	"github.com/google/uuid"
 
 	"shingle/billing/stripesim"
+	"shingle/internal/fault"
 	"shingle/internal/testkit"
 )
 
 // asked is every request that plans make of Stripe. A new one stands here, or
 // the test below fails; one that is never made fails it too.
 var asked = []string{
+	"DELETE /v1/subscriptions/{id}",
 	"GET /v1/invoices",
 	"GET /v1/invoices/upcoming",
 	"GET /v1/subscriptions",
@@ -80,6 +82,12 @@ func TestEveryRequestIsOneThatStripeTakes(t *testing.T) {
 	_, err = w.s.Portal(w.ctx, w.board.ID, "http://x.test/back")
 	must(err)
 	must(w.s.Credit(t.Context(), w.board.ID, 500, "USD", "Thanks", uuid.New()))
+
+	// Long unpaid, and deleted.
+	must(w.sim.SetCard(w.row(t).Customer, stripesim.CardDeclined))
+	w.pass(t, 130)
+	wantKind(t, w.s.Delete(t.Context(), w.board.ID, "bolt"), fault.Invalid)
+	must(w.s.Delete(t.Context(), w.board.ID, "acme"))
 
 	shape := func(r request) string {
 		path, _, _ := strings.Cut(r.uri, "?")

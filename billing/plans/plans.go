@@ -228,6 +228,8 @@ type Options struct {
 	Stripe   *client.API
 	// Storage says how many bytes a board's files take; nil counts none.
 	Storage func(ctx context.Context, board tenant.ID) (int64, error)
+	// Erase removes a board's files; nil has none.
+	Erase func(ctx context.Context, board tenant.ID) error
 	// Schedule is when each step of the ladder is taken; DefaultSchedule when nil.
 	Schedule Schedule
 	Now      func() time.Time
@@ -243,6 +245,7 @@ type Service struct {
 	links    links.Links
 	stripe   *client.API
 	storage  func(ctx context.Context, board tenant.ID) (int64, error)
+	erase    func(ctx context.Context, board tenant.ID) error
 	schedule Schedule
 	clock    func() time.Time
 	log      *slog.Logger
@@ -250,7 +253,7 @@ type Service struct {
 
 // New makes a service.
 func New(o Options) *Service {
-	s := &Service{db: o.DB, platform: o.Platform, links: o.Links, stripe: o.Stripe, storage: o.Storage, schedule: o.Schedule, clock: o.Now, log: o.Log}
+	s := &Service{db: o.DB, platform: o.Platform, links: o.Links, stripe: o.Stripe, storage: o.Storage, erase: o.Erase, schedule: o.Schedule, clock: o.Now, log: o.Log}
 	if s.schedule == nil {
 		s.schedule = DefaultSchedule
 	}

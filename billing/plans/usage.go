@@ -329,6 +329,7 @@ func (s *Service) alarms(ctx context.Context) error {
 func (s *Service) Register(m *tasks.Mux) {
 	m.Handle(TaskLadder, s.ladderTask)
 	m.Handle(TaskMeasure, s.measureTask)
+	m.Handle(TaskErase, s.eraseTask)
 }
 
 // Schedule keeps the recurring rows: the ladder is walked every six hours, so

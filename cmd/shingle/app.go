@@ -163,7 +163,7 @@ func (a *app) services() (err error) {
 		return err
 	}
 	stripe := billing.NewStripe(a.cfg.StripeKey, a.cfg.StripeAPIBase, a.log)
-	a.plans = plans.New(plans.Options{DB: a.db, Platform: a.platform, Links: a.links, Stripe: stripe, Storage: a.stored, Now: time.Now, Log: a.log})
+	a.plans = plans.New(plans.Options{DB: a.db, Platform: a.platform, Links: a.links, Stripe: stripe, Storage: a.stored, Erase: a.eraseFiles, Now: time.Now, Log: a.log})
 	a.meter = meter.New(a.platform, a.log, time.Now)
 	a.billing = billing.New(billing.Options{DB: a.db, Platform: a.platform, Listings: a.listings, Links: a.links, DeskLink: a.people.DeskLink,
 		Stripe: stripe, Secrets: a.cfg.StripeWebhookSecrets, Plans: a.plans.Hook(), Now: time.Now, Log: a.log})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/uptrace/bun"
 	"gocloud.dev/blob"
+	"gocloud.dev/gcerrors"
 
 	"shingle/billing"
 	"shingle/billing/plans"
@@ -26,6 +27,23 @@ func (a *app) stored(ctx context.Context, board tenant.ID) (sum int64, err error
 			return 0, err
 		}
 		sum += o.Size
+	}
+}
+
+// eraseFiles removes all files of a board that is no more.
+func (a *app) eraseFiles(ctx context.Context, board tenant.ID) error {
+	it := a.files.List(&blob.ListOptions{Prefix: board.String() + "/"})
+	for {
+		o, err := it.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = a.files.Delete(ctx, o.Key)
+		}
+		if err != nil && gcerrors.Code(err) != gcerrors.NotFound {
+			return err
+		}
 	}
 }
 

@@ -39,6 +39,7 @@ func (s *Staff) planRoutes() []route.Route {
 		{Method: POST, Path: "/staff/boards/:id/comp-end", Handle: s.endComp, Can: write},
 		{Method: POST, Path: "/staff/boards/:id/trial", Handle: s.extendTrial, Can: write},
 		{Method: POST, Path: "/staff/boards/:id/credit", Handle: s.creditBoard, Can: write},
+		{Method: POST, Path: "/staff/boards/:id/delete", Handle: s.deleteBoard, Can: authz.Can("board", "delete")},
 	}
 }
 
@@ -410,4 +411,28 @@ func (s *Staff) creditBoard(c *gin.Context) error {
 		}
 		return s.Plans.Credit(ctx, board, amount, currency, c.PostForm("credit_reason"), once)
 	})
+}
+
+// deleteBoard deletes a board at the foot of the ladder, once staff have typed
+// its slug.
+func (s *Staff) deleteBoard(c *gin.Context) error {
+	id, err := tenant.ParseID(c.Param("id"))
+	if err != nil {
+		return fault.New(fault.NotFound, "board not found")
+	}
+	hosts := []string{}
+	err = s.Platform.Read(c.Request.Context(), func(ctx context.Context, tx bun.IDB) error {
+		return tx.NewRaw(`SELECT host FROM hosts WHERE board_id = ?`, id).Scan(ctx, &hosts)
+	})
+	if err != nil {
+		return err
+	}
+	err = s.Plans.Delete(c.Request.Context(), id, c.PostForm("slug"))
+	if err == nil {
+		for _, host := range hosts {
+			s.Notifier.HostChanged(host)
+		}
+		return route.SeeOther(c, "/staff/boards?ok=board.deleted")
+	}
+	return s.onBoard(c, "", func(context.Context, tenant.ID) error { return err })
 }

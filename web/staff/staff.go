@@ -259,7 +259,7 @@ func (s *Staff) showBoard(c *gin.Context, status int, errs map[string]string, ty
 		"Rule": rule, "Sample": sample, "SampleFee": fee, "SampleOwner": owner,
 		"URL": s.Links.Host(p.Host, "/"), "AdminURL": s.Links.Host(p.PlatformHost, "/admin"),
 		"CanSuspend": s.Allowed(c, authz.Can("board", "suspend")), "CanFee": s.Allowed(c, authz.Can("board", "fee")),
-		"Plan": plan, "ID": p.ID, "CanPlan": s.Allowed(c, authz.Can("plan", "write"))})
+		"Plan": plan, "ID": p.ID, "CanDelete": s.Allowed(c, authz.Can("board", "delete")), "CanPlan": s.Allowed(c, authz.Can("plan", "write"))})
 }
 
 // clone is a form that may be added to.
