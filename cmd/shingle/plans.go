@@ -58,15 +58,15 @@ func demoPlans() []plans.Plan {
 	}
 	const gb = 1 << 30
 	return []plans.Plan{
-		{Name: "Starter", Position: 1, TrialDays: 14, Listed: true, Prices: both(2900, 29000), FeeRule: billing.FeeRule{PercentBP: 1000},
+		{Name: "Starter", Position: 1, TrialDays: 14, Listed: true, Prices: both(2900, 29000), FeeRule: billing.FeeRule{PercentBP: 1200},
 			Tagline:  map[string]string{"en": "For a community that begins to hire.", "de": "Für eine Gemeinschaft, die zu vermitteln beginnt."},
 			Limits:   plans.Limits{plans.Listings: 50, plans.Seats: 2, plans.Domains: 1, plans.Mails: 2000, plans.Storage: gb, plans.APICalls: 50_000},
 			Features: []string{plans.CustomDomain}},
-		{Name: "Growth", Position: 2, TrialDays: 14, Listed: true, Prices: both(9900, 99000), FeeRule: billing.FeeRule{PercentBP: 700},
+		{Name: "Growth", Position: 2, TrialDays: 14, Listed: true, Prices: both(9900, 99000), FeeRule: billing.FeeRule{PercentBP: 1000},
 			Tagline:  map[string]string{"en": "For a board that lives from its postings.", "de": "Für eine Jobbörse, die von ihren Anzeigen lebt."},
 			Limits:   plans.Limits{plans.Listings: 500, plans.Seats: 10, plans.Domains: 5, plans.Mails: 20_000, plans.Storage: 10 * gb, plans.APICalls: 500_000},
 			Features: []string{plans.CustomDomain, plans.OwnMail}},
-		{Name: "Scale", Position: 3, TrialDays: 14, Listed: true, Prices: both(29900, 299000), FeeRule: billing.FeeRule{PercentBP: 400},
+		{Name: "Scale", Position: 3, TrialDays: 14, Listed: true, Prices: both(29900, 299000), FeeRule: billing.FeeRule{PercentBP: 600},
 			Tagline:  map[string]string{"en": "For associations, media and large networks.", "de": "Für Verbände, Medien und große Netzwerke."},
 			Limits:   plans.Limits{plans.Seats: 50, plans.Mails: 200_000, plans.Storage: 100 * gb},
 			Features: []string{plans.CustomDomain, plans.OwnMail, plans.PrivateBoard, plans.Priority}},
