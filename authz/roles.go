@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"slices"
 	"strings"
 
 	"shingle/tenant"
@@ -31,7 +32,7 @@ type builtin struct {
 	name   string
 	scope  Scope
 	all    bool
-	except string
+	except []string
 	can    []string
 }
 
@@ -39,8 +40,9 @@ type builtin struct {
 // "listing: read write" gives two permissions.
 var builtins = [...]builtin{
 	{name: Owner, scope: OnBoard, all: true},
-	// The bank account is the owner's alone; so an admin cannot make owners either.
-	{name: Admin, scope: OnBoard, all: true, except: "payout.onboard"},
+	// The bank account and the plan are the owner's alone; so an admin cannot make
+	// owners either.
+	{name: Admin, scope: OnBoard, all: true, except: []string{"payout.onboard", "plan.manage"}},
 	{name: Editor, scope: OnBoard, can: []string{
 		"board: read", "listing: read write moderate delete", "company: read write", "category: read write",
 		"import: read write", "report: read write", "product: read", "look: read write", "page: read write",
@@ -49,7 +51,7 @@ var builtins = [...]builtin{
 	}},
 	{name: Finance, scope: OnBoard, can: []string{
 		"board: read", "listing: read", "company: read", "product: read write", "order: read refund",
-		"payout: read", "settings: read", "team: read",
+		"payout: read", "plan: read", "settings: read", "team: read",
 	}},
 	{name: Viewer, scope: OnBoard, can: []string{
 		"board: read", "listing: read", "company: read", "category: read", "import: read", "report: read",
@@ -57,10 +59,10 @@ var builtins = [...]builtin{
 	}},
 	{name: Superadmin, scope: OnPlatform, all: true},
 	{name: Support, scope: OnPlatform, can: []string{
-		"board: read create suspend", "domain: read write", "order: read", "task: read retry", "event: read", "mail: read", "audit: read", "staff: read",
+		"board: read create suspend", "domain: read write", "order: read", "task: read retry", "event: read", "mail: read", "audit: read", "staff: read", "plan: read",
 	}},
 	{name: Billing, scope: OnPlatform, can: []string{
-		"board: read fee", "order: read", "event: read apply", "audit: read", "task: read", "staff: read",
+		"board: read fee", "order: read", "event: read apply", "audit: read", "task: read", "staff: read", "plan: read write",
 	}},
 }
 
@@ -106,7 +108,7 @@ func (b builtin) set() Set {
 	var s Set
 	if b.all {
 		for _, p := range All(b.scope) {
-			if p.String() != b.except {
+			if !slices.Contains(b.except, p.String()) {
 				s.add(p)
 			}
 		}

@@ -44,8 +44,10 @@ type Options struct {
 	Stripe *client.API
 	// Secrets verify webhooks; any one may fit.
 	Secrets []string
-	Now     func() time.Time
-	Log     *slog.Logger
+	// Plans takes the events of boards' own subscriptions; nil ignores them.
+	Plans *PlanHook
+	Now   func() time.Time
+	Log   *slog.Logger
 }
 
 // DeskLink makes, in the caller's transaction, a link that signs the owner of
@@ -62,6 +64,7 @@ type Service struct {
 	desk     DeskLink
 	stripe   *client.API
 	secrets  []string
+	plans    *PlanHook
 	clock    func() time.Time
 	log      *slog.Logger
 	// between is called between two writes, with the gap's name: tests die there.
@@ -70,7 +73,7 @@ type Service struct {
 
 // New makes a service.
 func New(o Options) *Service {
-	s := &Service{db: o.DB, platform: o.Platform, listings: o.Listings, links: o.Links, desk: o.DeskLink, stripe: o.Stripe, secrets: o.Secrets, clock: o.Now, log: o.Log,
+	s := &Service{db: o.DB, platform: o.Platform, listings: o.Listings, links: o.Links, desk: o.DeskLink, stripe: o.Stripe, secrets: o.Secrets, plans: o.Plans, clock: o.Now, log: o.Log,
 		between: func(context.Context, string) {}}
 	if s.clock == nil {
 		s.clock = time.Now

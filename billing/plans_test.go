@@ -132,8 +132,8 @@ func TestHotQueriesUseTheirIndexes(t *testing.T) {
 			_, err := s.Revenue(ctx, tx, week, time.Time{})
 			return err
 		}), index: "orders_paid"},
-		"the board of an account": {run: staff(func(ctx context.Context, tx bun.IDB, _ *Service) error {
-			_, _, err := boardOf(ctx, tx, &stripe.Event{Type: "checkout.session.completed", Account: "acct_7", Data: &stripe.EventData{}})
+		"the board of an account": {run: staff(func(ctx context.Context, tx bun.IDB, s *Service) error {
+			_, _, err := s.boardOf(ctx, tx, &stripe.Event{Type: "checkout.session.completed", Account: "acct_7", Data: &stripe.EventData{}})
 			return err
 		}), index: "stripe_accounts_account"},
 		"events of a state": {run: staff(func(ctx context.Context, tx bun.IDB, s *Service) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/stripe/stripe-go/v76"
@@ -21,8 +22,28 @@ var (
 	paymentEvents = []string{"checkout.session.completed", "checkout.session.async_payment_succeeded", "checkout.session.async_payment_failed",
 		"checkout.session.expired", "charge.refunded", "charge.refund.updated"}
 	accountEvents  = append([]string{"account.updated"}, paymentEvents...)
-	platformEvents = append([]string{"application_fee.refunded", "transfer.reversed"}, paymentEvents...)
+	platformEvents = append(append([]string{"application_fee.refunded", "transfer.reversed"}, paymentEvents...), planEvents...)
+	// planEvents are about what boards pay the platform; see PlanHook.
+	planEvents = []string{"customer.subscription.created", "customer.subscription.updated", "customer.subscription.deleted", "customer.subscription.trial_will_end",
+		"invoice.finalized", "invoice.paid", "invoice.payment_failed", "invoice.voided", "invoice.marked_uncollectible",
+		"subscription_schedule.updated", "subscription_schedule.released", "subscription_schedule.completed"}
 )
+
+// PlanHook takes the events of the platform's own customers, the boards.
+type PlanHook struct {
+	// Board finds the board of a customer, in a platform transaction; nil ID for none.
+	Board func(ctx context.Context, tx bun.IDB, customer string) (tenant.ID, error)
+	// Apply asks Stripe for the truth about the context's board and applies it.
+	Apply func(ctx context.Context) error
+}
+
+// planPurpose marks checkouts of plans in their metadata.
+const planPurpose = "plan"
+
+// aboutPlan reports an event of the platform's own account about a plan.
+func aboutPlan(e *stripe.Event, o object) bool {
+	return e.Account == "" && (slices.Contains(planEvents, string(e.Type)) || o.Object == "checkout.session" && o.Metadata["purpose"] == planPurpose)
+}
 
 // MaxEvent bounds what is read of a webhook.
 const MaxEvent = 1 << 20
@@ -44,7 +65,7 @@ func (s *Service) Receive(ctx context.Context, payload []byte, signature string)
 		state, note = "held", "sent with API version "+e.APIVersion+", not "+APIVersion
 	}
 	return s.platform.Write(ctx, func(ctx context.Context, tx bun.IDB) error {
-		board, why, err := boardOf(ctx, tx, e)
+		board, why, err := s.boardOf(ctx, tx, e)
 		if err != nil {
 			return err
 		}
@@ -89,6 +110,7 @@ type object struct {
 	OriginatingTransaction string            `json:"originating_transaction"`
 	SourceTransaction      string            `json:"source_transaction"`
 	PaymentIntent          string            `json:"payment_intent"`
+	Customer               string            `json:"customer"`
 	Metadata               map[string]string `json:"metadata"`
 }
 
@@ -100,7 +122,7 @@ func objectOf(e *stripe.Event) (o object) {
 // boardOf finds the board of an event by its connected account, or by the
 // metadata that we gave what belongs to the platform. why is set when there is
 // none.
-func boardOf(ctx context.Context, tx bun.IDB, e *stripe.Event) (board tenant.ID, why string, err error) {
+func (s *Service) boardOf(ctx context.Context, tx bun.IDB, e *stripe.Event) (board tenant.ID, why string, err error) {
 	wanted := platformEvents
 	if e.Account != "" {
 		wanted = accountEvents
@@ -113,6 +135,15 @@ func boardOf(ctx context.Context, tx bun.IDB, e *stripe.Event) (board tenant.ID,
 		return board, "not used", nil
 	}
 	o := objectOf(e)
+	if aboutPlan(e, o) {
+		if s.plans == nil || o.Customer == "" {
+			return board, "about no plan of a board", nil
+		}
+		if board, err = s.plans.Board(ctx, tx, o.Customer); err == nil && board.IsNil() {
+			why = "no board is this customer"
+		}
+		return board, why, err
+	}
 	account := e.Account
 	switch e.Type {
 	case "application_fee.refunded":
@@ -179,6 +210,9 @@ func (s *Service) applyEvent(ctx context.Context, e *stripe.Event) error {
 		return err
 	}
 	o, account := objectOf(e), e.Account
+	if aboutPlan(e, o) {
+		return s.plans.Apply(ctx)
+	}
 	session, intent := "", o.PaymentIntent
 	var err error
 	switch {
@@ -246,7 +280,7 @@ func (s *Service) Release(ctx context.Context, tx bun.IDB, id string) error {
 	if err := json.Unmarshal([]byte(raw), e); err != nil {
 		return fault.Wrap(err, fault.Conflict, "the event cannot be read")
 	}
-	board, why, err := boardOf(ctx, tx, e)
+	board, why, err := s.boardOf(ctx, tx, e)
 	if err != nil {
 		return err
 	}

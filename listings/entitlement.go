@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"shingle/internal/entitle"
 	"shingle/internal/fault"
 	"shingle/tenant"
 )
@@ -35,33 +36,42 @@ type Entitlement struct {
 	CreatedAt time.Time  `bun:"created_at"`
 }
 
-// live reports an entitlement that counts now or will.
-func (e *Entitlement) live(now time.Time) bool {
-	return e.RevokedAt == nil && (e.EndsAt == nil || e.EndsAt.After(now))
+// grant is the entitlement as the arithmetic of grants sees it.
+func (e *Entitlement) grant() entitle.Grant {
+	g := entitle.Grant{What: e.Kind, Amount: 1, Revoked: e.RevokedAt != nil}
+	if e.StartsAt != nil {
+		g.From = *e.StartsAt
+	}
+	if e.EndsAt != nil {
+		g.To = *e.EndsAt
+	}
+	return g
 }
+
+func grants(es []Entitlement) []entitle.Grant {
+	out := make([]entitle.Grant, len(es))
+	for i := range es {
+		out[i] = es[i].grant()
+	}
+	return out
+}
+
+// live reports an entitlement that counts now or will.
+func (e *Entitlement) live(now time.Time) bool { return e.grant().Open(now) }
 
 // begin gives the entitlements that have not begun their days: one after the
 // other, none before now. It answers which changed, when the posting ends
 // (zero: nothing paid) and whether it is featured now.
 func begin(now time.Time, es []Entitlement) (begun []int, ends time.Time, featured bool) {
-	end := map[string]time.Time{}
-	for _, e := range es {
-		if e.RevokedAt == nil && e.EndsAt != nil && e.EndsAt.After(end[e.Kind]) {
-			end[e.Kind] = *e.EndsAt
-		}
-	}
+	gs := grants(es)
 	for i := range es {
 		e := &es[i]
 		if e.RevokedAt != nil || e.StartsAt != nil {
 			continue
 		}
-		from := now
-		if end[e.Kind].After(now) {
-			from = end[e.Kind]
-		}
-		to := from.Add(time.Duration(e.Days) * 24 * time.Hour)
+		from, to := entitle.Next(now, gs, e.Kind, time.Duration(e.Days)*24*time.Hour)
 		e.StartsAt, e.EndsAt = &from, &to
-		end[e.Kind] = to
+		gs[i] = e.grant()
 		begun = append(begun, i)
 	}
 	ends, featured = window(now, es)
@@ -70,20 +80,8 @@ func begin(now time.Time, es []Entitlement) (begun []int, ends time.Time, featur
 
 // window is what the entitlements that have begun amount to.
 func window(now time.Time, es []Entitlement) (ends time.Time, featured bool) {
-	for _, e := range es {
-		if e.RevokedAt != nil || e.EndsAt == nil {
-			continue
-		}
-		switch e.Kind {
-		case Posting:
-			if e.EndsAt.After(ends) {
-				ends = *e.EndsAt
-			}
-		case Feature:
-			featured = featured || !e.StartsAt.After(now) && e.EndsAt.After(now)
-		}
-	}
-	return ends, featured
+	gs := grants(es)
+	return entitle.End(gs, Posting), entitle.Allowed(now, gs, Feature) > 0
 }
 
 // Entitlements lists what a listing has been granted, oldest first.

@@ -80,9 +80,12 @@ type Tenant struct {
 	FeeRule      json.RawMessage `bun:"fee_rule,type:jsonb"`
 	Settings     json.RawMessage `bun:"settings,type:jsonb"`
 	// PolicyVersion moves with every change of roles or grants on the board.
-	PolicyVersion int64     `bun:"policy_version"`
-	Demo          bool      `bun:"demo"`
-	CreatedAt     time.Time `bun:"created_at"`
+	PolicyVersion int64 `bun:"policy_version"`
+	Demo          bool  `bun:"demo"`
+	// PlanStep is how far an unpaid board has come down the ladder of its plan:
+	// "" or a billing/plans.Step.
+	PlanStep  string    `bun:"plan_step"`
+	CreatedAt time.Time `bun:"created_at"`
 
 	// Generation moves with every change that a visitor could see.
 	Generation int64 `bun:"generation,scanonly"`

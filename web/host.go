@@ -9,6 +9,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"shingle/billing/plans"
 	"shingle/domains"
 	"shingle/internal/fault"
 	"shingle/tenant"
@@ -46,7 +47,7 @@ func (p *Parts) resolve(boards *tenant.Resolver) gin.HandlerFunc {
 		c.Request = c.Request.WithContext(tenant.With(c.Request.Context(), t))
 		path := c.Request.URL.Path
 		console := under(path, "/admin") || under(path, "/assets")
-		if t.State != tenant.Active && !console {
+		if (t.State != tenant.Active || t.PlanStep != "" && plans.Step(t.PlanStep).At(plans.Suspended)) && !console {
 			closed(c, t)
 			return
 		}
@@ -108,7 +109,7 @@ func noBoard(c *gin.Context, err error) {
 	}
 }
 
-// closed answers for a suspended board: neutral, and no hint about why.
+// closed answers for a board that is suspended, by staff or by its plan: neutral, and no hint about why.
 func closed(c *gin.Context, t *tenant.Tenant) {
 	defer c.Abort()
 	title, text := "This job board is taking a break", "It is not available at the moment. Please come back later."

@@ -21,6 +21,7 @@ import (
 	"shingle/accounts"
 	"shingle/authz"
 	"shingle/billing"
+	"shingle/billing/plans"
 	"shingle/candidates"
 	"shingle/domains"
 	"shingle/domains/access"
@@ -64,6 +65,7 @@ type house struct {
 	operators *accounts.Operators
 	domains   *domains.Service
 	dns       *testkit.DNS
+	plans     *plans.Service
 }
 
 func newHouse(t testing.TB) *house {
@@ -98,6 +100,7 @@ func newHouse(t testing.TB) *house {
 	must(err)
 	store := listings.NewStore(h.links)
 	found := search.NewService(search.Options{DB: w.DB, Platform: w.Platform, Local: postgres.New(w.DB), Log: log})
+	h.plans = plans.New(plans.Options{DB: w.DB, Platform: w.Platform, Links: h.links, Stripe: billing.NewStripe("sk_test_none", "http://127.0.0.1:1", log), Now: time.Now, Log: log})
 	money := billing.New(billing.Options{DB: w.DB, Platform: w.Platform, Listings: store, Links: h.links,
 		Stripe: billing.NewStripe("sk_test_none", "http://127.0.0.1:1", log), Secrets: []string{"whsec_none"}, Now: time.Now, Log: log})
 	key := make([]byte, 32)
@@ -106,20 +109,20 @@ func newHouse(t testing.TB) *house {
 	h.domains = &domains.Service{DB: w.DB, Platform: w.Platform, Notifier: w.Notifier, Links: h.links, DNS: asks.Fresh(), EdgeHost: "edge.hosting.test", Now: time.Now}
 	applied := &candidates.Service{DB: w.DB, Platform: w.Platform, Listings: store, Files: files, Links: h.links, Key: key, Now: time.Now}
 	look := &looks.Store{DB: w.DB, Packs: packs, Default: themes.Look{Pack: "harbor"}}
-	launcher := &platform.Launcher{Platform: w.Platform, Operators: h.operators, Notifier: w.Notifier, Links: h.links}
+	launcher := &platform.Launcher{Platform: w.Platform, Operators: h.operators, Notifier: w.Notifier, Links: h.links, Plans: h.plans}
 	door := &access.Service{DB: w.DB, Links: h.links, Key: key, Now: time.Now, HTTP: http.DefaultClient}
 	pages := &site.Site{Access: door, DB: w.DB, Links: h.links, Listings: store, Search: found, Candidates: applied, Packs: packs, Looks: look,
 		Cache: cache, Files: files, Limits: limits, Now: time.Now}
 	h.parts = web.Parts{Boards: w.Boards, Site: pages, Assets: assets, Log: log, Registry: prometheus.NewRegistry(), PlatformHosts: []string{platformHost}, ProbeKey: key,
 		Redirects: &redirects.Store{Now: time.Now}, Hits: &redirects.Hits{Platform: w.Platform, Log: log},
-		Employer: &employer.Employer{DB: w.DB, Links: h.links, Site: pages, Listings: store, Billing: money, Candidates: applied, People: people, Limits: limits, Key: key, Now: time.Now},
+		Employer: &employer.Employer{DB: w.DB, Links: h.links, Site: pages, Listings: store, Billing: money, Plans: h.plans, Candidates: applied, People: people, Limits: limits, Key: key, Now: time.Now},
 		Admin: &admin.Admin{DB: w.DB, Platform: w.Platform, Boards: w.Boards, Notifier: w.Notifier, Links: h.links, Site: pages, Listings: store, Billing: money,
-			Candidates: applied, Domains: h.domains, Redirects: &redirects.Store{Now: time.Now}, Access: door, Operators: h.operators, Gate: gate, Packs: packs, Looks: look, Files: files, Mail: &mail.Identities{DB: w.DB, Platform: w.Platform, Now: time.Now}, Now: time.Now},
-		Platform: &platform.Platform{Platform: w.Platform, Operators: h.operators, Gate: gate, Links: h.links, Launcher: launcher},
+			Candidates: applied, Domains: h.domains, Redirects: &redirects.Store{Now: time.Now}, Access: door, Operators: h.operators, Gate: gate, Packs: packs, Looks: look, Files: files, Mail: &mail.Identities{DB: w.DB, Platform: w.Platform, Now: time.Now}, Plans: h.plans, Now: time.Now},
+		Platform: &platform.Platform{Platform: w.Platform, Operators: h.operators, Gate: gate, Links: h.links, Launcher: launcher, Plans: h.plans},
 		API:      &api.API{DB: w.DB, Links: h.links, Listings: store, Search: found, Site: pages, Now: time.Now},
 		Hooks:    &hooks.Hooks{Inbox: money},
 	}
-	h.parts.Staff = &staff.Staff{Platform: w.Platform, Boards: w.Boards, Notifier: w.Notifier, Domains: h.domains, Links: h.links, Launch: launcher.Launch, Release: money.Release, Allowed: h.parts.Platform.Allowed, Permissions: h.parts.Platform.Permissions, Operators: h.operators}
+	h.parts.Staff = &staff.Staff{Platform: w.Platform, Boards: w.Boards, Notifier: w.Notifier, Domains: h.domains, Plans: h.plans, Links: h.links, Launch: launcher.Launch, Release: money.Release, Allowed: h.parts.Platform.Allowed, Permissions: h.parts.Platform.Permissions, Operators: h.operators}
 	must(pages.Load())
 	must(h.parts.API.Load())
 	must(h.parts.Employer.Load(assets))

@@ -29,7 +29,7 @@ func TestKeysThatAreNotTestKeysAreRefused(t *testing.T) {
 func TestUnknownURLParameterAndVersionAreRefused(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	_, err := b.api.Products.New(&stripe.ProductParams{Name: stripe.String("x")})
+	_, err := b.api.Coupons.New(&stripe.CouponParams{Name: stripe.String("x")})
 	wantError(t, err, 404, invalidRequest, "", "")
 	p := checkout("", "eur", 1000, 0)
 	p.AddExtra("colour", "red")

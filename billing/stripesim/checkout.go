@@ -95,6 +95,7 @@ type order struct {
 	Terms   string      `json:"terms,omitempty"` // custom text of the consent
 	Buyer   *Payer      `json:"buyer,omitempty"`
 	Card    string      `json:"card,omitempty"`
+	Plan    *planOrder  `json:"plan,omitempty"` // what a session of a subscription begins
 }
 
 type paymentPlan struct {
@@ -125,20 +126,20 @@ type lineItem struct {
 }
 
 type price struct {
-	ID                string  `json:"id"`
-	Object            string  `json:"object"`
-	Active            bool    `json:"active"`
-	BillingScheme     string  `json:"billing_scheme"`
-	Created           int64   `json:"created"`
-	Currency          string  `json:"currency"`
-	Livemode          bool    `json:"livemode"`
-	Metadata          meta    `json:"metadata"`
-	Product           string  `json:"product"`
-	Recurring         *string `json:"recurring"`
-	TaxBehavior       string  `json:"tax_behavior"`
-	Type              string  `json:"type"`
-	UnitAmount        int64   `json:"unit_amount"`
-	UnitAmountDecimal string  `json:"unit_amount_decimal"`
+	ID                string     `json:"id"`
+	Object            string     `json:"object"`
+	Active            bool       `json:"active"`
+	BillingScheme     string     `json:"billing_scheme"`
+	Created           int64      `json:"created"`
+	Currency          string     `json:"currency"`
+	Livemode          bool       `json:"livemode"`
+	Metadata          meta       `json:"metadata"`
+	Product           string     `json:"product"`
+	Recurring         *recurring `json:"recurring"`
+	TaxBehavior       string     `json:"tax_behavior"`
+	Type              string     `json:"type"`
+	UnitAmount        int64      `json:"unit_amount"`
+	UnitAmountDecimal string     `json:"unit_amount_decimal"`
 }
 
 func orderID(session string) string { return "order_" + session }
@@ -151,7 +152,7 @@ func createSession(c *call) (any, error) {
 	s := &session{head: c.tx.head(kSession), Status: "open", PaymentStatus: "unpaid", UIMode: "hosted", PaymentMethodCollection: "if_required",
 		AutomaticTax: json.RawMessage(`{"enabled":false,"liability":null,"status":null}`), CustomFields: []string{}}
 	o := &order{head: head{ID: orderID(s.ID), Object: kOrder, Created: s.Created}}
-	s.Mode = c.choice("mode", "payment")
+	s.Mode = c.choice("mode", "payment", "subscription")
 	if s.Mode == "" {
 		c.need("mode")
 	}
@@ -177,10 +178,14 @@ func createSession(c *call) (any, error) {
 	c.consent(s, o)
 	c.sessionCustomer(s)
 	c.sessionMethods(s)
-	c.sessionLines(s, o)
-	c.sessionInvoice(s)
 	c.sessionExpiry(s)
-	c.paymentPlan(s, o)
+	if s.Mode == "subscription" {
+		c.subscriptionPlan(s, o)
+	} else {
+		c.sessionLines(s, o)
+		c.sessionInvoice(s)
+		c.paymentPlan(s, o)
+	}
 	if err := c.done(); err != nil {
 		return nil, err
 	}
@@ -458,7 +463,7 @@ func (t *tx) expireNow(owner string, s *session) {
 	t.emit(owner, "checkout.session.expired", s, nil)
 }
 
-// sweep expires sessions whose time has come.
+// sweep expires sessions whose time has come, and ends periods.
 func sweep(t *tx) error {
 	now := t.now.Unix()
 	for id, at := range t.db.open {
@@ -466,5 +471,5 @@ func sweep(t *tx) error {
 			t.expireNow(t.owner(id), known[session](t, id))
 		}
 	}
-	return nil
+	return bill(t)
 }

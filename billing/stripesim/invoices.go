@@ -47,26 +47,43 @@ type invoice struct {
 		PaidAt              *int64 `json:"paid_at"`
 		VoidedAt            *int64 `json:"voided_at"`
 	} `json:"status_transitions"`
-	Subtotal             int64           `json:"subtotal"`
-	SubtotalExcludingTax int64           `json:"subtotal_excluding_tax"`
-	Tax                  *int64          `json:"tax"`
-	Total                int64           `json:"total"`
-	TotalExcludingTax    int64           `json:"total_excluding_tax"`
-	TotalTaxAmounts      []string        `json:"total_tax_amounts"`
-	AutomaticTax         json.RawMessage `json:"automatic_tax"`
+	Subtotal             int64                `json:"subtotal"`
+	SubtotalExcludingTax int64                `json:"subtotal_excluding_tax"`
+	Tax                  *int64               `json:"tax"`
+	StartingBalance      int64                `json:"starting_balance"`
+	EndingBalance        *int64               `json:"ending_balance"`
+	NextPaymentAttempt   *int64               `json:"next_payment_attempt"`
+	Subscription         *string              `json:"subscription"`
+	SubscriptionDetails  *subscriptionDetails `json:"subscription_details"`
+	Total                int64                `json:"total"`
+	TotalExcludingTax    int64                `json:"total_excluding_tax"`
+	TotalTaxAmounts      []string             `json:"total_tax_amounts"`
+	AutomaticTax         json.RawMessage      `json:"automatic_tax"`
+}
+
+type subscriptionDetails struct {
+	Metadata meta `json:"metadata"`
+}
+
+type period struct {
+	Start int64 `json:"start"`
+	End   int64 `json:"end"`
 }
 
 type invoiceLine struct {
-	ID          string `json:"id"`
-	Object      string `json:"object"`
-	Amount      int64  `json:"amount"`
-	Currency    string `json:"currency"`
-	Description string `json:"description"`
-	Livemode    bool   `json:"livemode"`
-	Metadata    meta   `json:"metadata"`
-	Price       price  `json:"price"`
-	Quantity    int64  `json:"quantity"`
-	Type        string `json:"type"`
+	ID           string  `json:"id"`
+	Object       string  `json:"object"`
+	Amount       int64   `json:"amount"`
+	Currency     string  `json:"currency"`
+	Description  string  `json:"description"`
+	Livemode     bool    `json:"livemode"`
+	Metadata     meta    `json:"metadata"`
+	Period       *period `json:"period"`
+	Price        price   `json:"price"`
+	Proration    bool    `json:"proration"`
+	Quantity     int64   `json:"quantity"`
+	Subscription *string `json:"subscription"`
+	Type         string  `json:"type"`
 }
 
 // newInvoice makes the paid invoice of a session whose payment succeeded; the

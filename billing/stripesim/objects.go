@@ -7,32 +7,40 @@ import (
 
 // Kinds of rows: Stripe's `object` names, and our own with the prefix "sim.".
 const (
-	kAccount     = "account"
-	kSession     = "checkout.session"
-	kIntent      = "payment_intent"
-	kCharge      = "charge"
-	kRefund      = "refund"
-	kFee         = "application_fee"
-	kFeeRefund   = "fee_refund"
-	kTransfer    = "transfer"
-	kReversal    = "transfer_reversal"
-	kTxn         = "balance_transaction"
-	kCustomer    = "customer"
-	kInvoice     = "invoice"
-	kDispute     = "dispute"
-	kEvent       = "event"
-	kEndpoint    = "webhook_endpoint"
-	kAccountLink = "sim.account_link"
-	kLoginLink   = "sim.login_link"
-	kOrder       = "sim.order"
-	kDelivery    = "sim.delivery"
-	kKey         = "sim.idempotency_key"
+	kAccount      = "account"
+	kSession      = "checkout.session"
+	kIntent       = "payment_intent"
+	kCharge       = "charge"
+	kRefund       = "refund"
+	kFee          = "application_fee"
+	kFeeRefund    = "fee_refund"
+	kTransfer     = "transfer"
+	kReversal     = "transfer_reversal"
+	kTxn          = "balance_transaction"
+	kCustomer     = "customer"
+	kInvoice      = "invoice"
+	kDispute      = "dispute"
+	kEvent        = "event"
+	kEndpoint     = "webhook_endpoint"
+	kProduct      = "product"
+	kPrice        = "price"
+	kSubscription = "subscription"
+	kSchedule     = "subscription_schedule"
+	kCustomerTxn  = "customer_balance_transaction"
+	kPortal       = "billing_portal.session"
+	kWallet       = "sim.wallet"
+	kClock        = "sim.clock"
+	kAccountLink  = "sim.account_link"
+	kLoginLink    = "sim.login_link"
+	kOrder        = "sim.order"
+	kDelivery     = "sim.delivery"
+	kKey          = "sim.idempotency_key"
 )
 
 var prefixes = map[string]string{
 	kAccount: "acct_", kSession: "cs_test_", kIntent: "pi_", kCharge: "ch_", kRefund: "re_", kFee: "fee_", kFeeRefund: "fr_",
 	kTransfer: "tr_", kReversal: "trr_", kTxn: "txn_", kCustomer: "cus_", kInvoice: "in_", kDispute: "du_", kEvent: "evt_",
-	kEndpoint: "we_", kAccountLink: "link_", kLoginLink: "login_", kDelivery: "dlv_",
+	kProduct: "prod_", kPrice: "price_", kSubscription: "sub_", kSchedule: "sub_sched_", kCustomerTxn: "cbtxn_", kPortal: "bps_", kEndpoint: "we_", kAccountLink: "link_", kLoginLink: "login_", kDelivery: "dlv_",
 }
 
 // newID makes an identifier that can't be guessed, of Stripe's shape.

@@ -38,6 +38,9 @@ func (s *Sim) openSession(v *visit) (p *checkoutPage, ok bool, err error) {
 		p.Session = decode[session](r)
 		p.Merchant, p.Lines, p.Terms = t.merchant(cmp.Or(r.Account, text(o.Payment.OnBehalfOf))), o.Lines, o.Terms
 		p.AtBank = o.Card != ""
+		if p.Session.Customer != nil { // Stripe fills in what it knows of one
+			p.Payer.Email = text(known[customer](t, *p.Session.Customer).Email)
+		}
 		if o.Buyer != nil {
 			p.Payer = *o.Buyer
 		}
@@ -144,15 +147,21 @@ func (s *Sim) answerBank(v *visit) error {
 	return v.redirect(p.Session.successURL())
 }
 
-func (s *Sim) showInvoice(v *visit) error {
+func (s *Sim) showInvoice(v *visit) error { return s.invoicePage(v, "") }
+
+func (s *Sim) invoicePage(v *visit, problem string) error {
 	return s.read(func(t *tx) error {
 		r := t.row(v.id)
 		if r == nil || r.Kind != kInvoice {
 			return missing(kInvoice, v.id, "invoice")
 		}
 		in := decode[invoice](r)
-		ch := known[charge](t, in.Charge)
-		return v.show("invoice", "Invoice "+in.Number, map[string]any{"In": in, "Refunded": ch.AmountRefunded})
+		refunded := int64(0)
+		if in.Charge != "" {
+			refunded = known[charge](t, in.Charge).AmountRefunded
+		}
+		return v.show("invoice", "Invoice "+in.Number, map[string]any{"In": in, "Refunded": refunded, "Base": s.prefix, "Problem": problem, "Cards": cards[:offered],
+			"Payable": in.Status == "open" && in.Subscription != nil})
 	})
 }
 

@@ -16,8 +16,11 @@ type overviewPage struct {
 	Events     []eventRow
 	Deliveries []deliveryRow
 	Endpoints  []endpointRow
-	Filter     string
-	FilterName string
+	// Clock is the time of subscriptions, which buttons move ahead.
+	Clock         int64
+	Subscriptions []owned[subscription]
+	Filter        string
+	FilterName    string
 }
 
 type sessionRow struct {
@@ -73,6 +76,8 @@ func (s *Sim) overview(v *visit) error {
 		for _, r := range newest(t, kCharge, shown, func(owner string, _ *charge) bool { return mine(owner) }) {
 			p.Payments = append(p.Payments, t.paymentRow(r))
 		}
+		p.Clock = t.clock()
+		p.Subscriptions = newest[subscription](t, kSubscription, shown, nil)
 		p.Refunds = newest(t, kRefund, shown, func(owner string, _ *refund) bool { return mine(owner) })
 		for _, r := range newest(t, kEvent, shown, func(owner string, _ *event) bool { return mine(owner) }) {
 			subject, _ := parse(r.V.Data.Object)
@@ -135,6 +140,12 @@ func (s *Sim) act(v *visit) error {
 		err = s.CompleteOnboarding(v.id)
 	case "restrict":
 		err = s.Restrict(v.id)
+	case "advance":
+		days, ok := map[string]int{"day": 1, "month": 31}[v.id]
+		if !ok {
+			return &Error{Status: 404, Message: "The clock moves by a day or a month."}
+		}
+		err = s.Advance(s.Clock().AddDate(0, 0, days))
 	case "expire":
 		err = s.update(func(t *tx) error {
 			r := t.row(v.id)

@@ -22,7 +22,7 @@ type pages struct {
 	hash   string
 }
 
-var pageNames = []string{"overview", "checkout", "bank", "onboarding", "message", "invoice", "express"}
+var pageNames = []string{"overview", "checkout", "bank", "onboarding", "message", "invoice", "express", "portal"}
 
 func newPages() *pages {
 	style, err := pageFiles.ReadFile("pages/style.css")
@@ -89,7 +89,10 @@ func (s *Sim) pageRoutes() []pageRoute {
 		{"POST /connect/onboarding/{id}", s.answerOnboarding},
 		{"GET /express/{id}", s.showExpress},
 		{"GET /invoices/{id}", s.showInvoice},
+		{"POST /invoices/{id}", s.payInvoicePage},
 		{"GET /invoices/{id}/pdf", s.showInvoice},
+		{"GET /portal/{id}", s.showPortal},
+		{"POST /portal/{id}", s.answerPortal},
 		{"GET /receipts/{id}", s.showReceipt},
 		{"/", func(v *visit) error {
 			v.status = http.StatusNotFound

@@ -82,6 +82,9 @@ func (t *tx) attempt(owner string, s *session, o *order, method string, who Paye
 		return false, nil, invalid("checkout_session_"+s.Status, "", "This Checkout Session is %s.", s.Status)
 	}
 	if method == BankDebit {
+		if o.Plan != nil {
+			return false, nil, invalid("", "payment_method", "This simulator collects subscriptions from cards only.")
+		}
 		if s.delayed() == "" {
 			return false, nil, invalid("", "payment_method", "This Checkout Session takes no bank debit.")
 		}
@@ -92,6 +95,13 @@ func (t *tx) attempt(owner string, s *session, o *order, method string, who Paye
 	c, ok := cardOf(method)
 	if !ok || !s.takesCards() {
 		return false, nil, declined("incorrect_number", "", "Your card number is incorrect.")
+	}
+	if o.Plan != nil {
+		if c.decline != nil {
+			return false, c.decline, nil
+		}
+		t.subscribe(owner, s, o, who, &c)
+		return false, nil, nil
 	}
 	pi := t.intentOf(owner, s, o)
 	if o.Card != "" { // no longer what the bank was asked about

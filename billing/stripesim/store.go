@@ -38,6 +38,8 @@ type store struct {
 
 	open map[string]int64 // open checkout sessions: when they expire, Unix seconds
 	due  map[string]int64 // pending deliveries: when to try, Unix milliseconds
+	// timed are subscriptions and invoices: when time next does something, Unix seconds.
+	timed map[string]int64
 }
 
 type journalLine struct {
@@ -45,7 +47,7 @@ type journalLine struct {
 }
 
 func openStore(path string, now time.Time) (*store, error) {
-	db := &store{rows: map[string]*row{}, kinds: map[string][]string{}, open: map[string]int64{}, due: map[string]int64{}}
+	db := &store{rows: map[string]*row{}, kinds: map[string][]string{}, open: map[string]int64{}, due: map[string]int64{}, timed: map[string]int64{}}
 	if path == "" {
 		return db, nil
 	}
@@ -147,6 +149,7 @@ func (db *store) apply(r *row) {
 	db.seq = max(db.seq, r.Seq)
 	delete(db.open, r.ID)
 	delete(db.due, r.ID)
+	delete(db.timed, r.ID)
 	if r.Body == nil {
 		delete(db.rows, r.ID)
 		if old != nil {
@@ -163,6 +166,10 @@ func (db *store) apply(r *row) {
 		var v session
 		if json.Unmarshal(r.Body, &v) == nil && v.Status == "open" {
 			db.open[r.ID] = v.ExpiresAt
+		}
+	case kSubscription, kInvoice:
+		if d, ok := dueOf(r); ok {
+			db.timed[r.ID] = d.at
 		}
 	case kDelivery:
 		var v delivery
@@ -190,6 +197,7 @@ type tx struct {
 	order  []string
 
 	requestID, key string // shown in the events of an API request
+	at             int64  // the billing clock while periods are being ended; 0 else
 }
 
 // doc is anything kept as a row; every type gets it by embedding head.

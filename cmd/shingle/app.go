@@ -25,6 +25,8 @@ import (
 	"shingle/accounts"
 	"shingle/authz"
 	"shingle/billing"
+	"shingle/billing/meter"
+	"shingle/billing/plans"
 	"shingle/candidates"
 	"shingle/domains"
 	"shingle/domains/access"
@@ -81,6 +83,8 @@ type app struct {
 	hits       *redirects.Hits
 	access     *access.Service
 	launcher   *platform.Launcher
+	plans      *plans.Service
+	meter      *meter.Meter
 	certs      *certs.Certs
 	sender     *mail.Sender
 	identities *mail.Identities
@@ -158,8 +162,11 @@ func (a *app) services() (err error) {
 	if a.search, err = a.newSearch(); err != nil {
 		return err
 	}
+	stripe := billing.NewStripe(a.cfg.StripeKey, a.cfg.StripeAPIBase, a.log)
+	a.plans = plans.New(plans.Options{DB: a.db, Platform: a.platform, Links: a.links, Stripe: stripe, Storage: a.stored, Erase: a.eraseFiles, Now: time.Now, Log: a.log})
+	a.meter = meter.New(a.platform, a.log, time.Now)
 	a.billing = billing.New(billing.Options{DB: a.db, Platform: a.platform, Listings: a.listings, Links: a.links, DeskLink: a.people.DeskLink,
-		Stripe: billing.NewStripe(a.cfg.StripeKey, a.cfg.StripeAPIBase, a.log), Secrets: a.cfg.StripeWebhookSecrets, Now: time.Now, Log: a.log})
+		Stripe: stripe, Secrets: a.cfg.StripeWebhookSecrets, Plans: a.plans.Hook(), Now: time.Now, Log: a.log})
 	a.candidates = &candidates.Service{DB: a.db, Platform: a.platform, Listings: a.listings, Files: a.files, Links: a.links, Find: a.find, Key: a.cfg.Secret(), Now: time.Now}
 	a.redirects, a.hits = &redirects.Store{Now: time.Now}, &redirects.Hits{Platform: a.platform, Log: a.log}
 	a.access = &access.Service{DB: a.db, Links: a.links, Key: a.cfg.Secret(), Now: time.Now, HTTP: domains.PublicClient()}
@@ -173,7 +180,7 @@ func (a *app) services() (err error) {
 	if a.domains, err = a.newDomains(); err != nil {
 		return err
 	}
-	a.launcher = &platform.Launcher{Platform: a.platform, Operators: a.operators, Notifier: a.notifier, Links: a.links}
+	a.launcher = &platform.Launcher{Platform: a.platform, Operators: a.operators, Notifier: a.notifier, Links: a.links, Plans: a.plans}
 	return nil
 }
 
@@ -296,9 +303,10 @@ func (a *app) registerTasks(ctx context.Context) error {
 	a.search.Register(a.mux)
 	a.billing.Register(a.mux)
 	a.candidates.Register(a.mux)
+	a.plans.Register(a.mux)
 	a.domains.Register(a.mux)
 	a.certs.Register(a.mux)
-	return errors.Join(a.certs.Schedule(ctx), a.domains.Schedule(ctx), jobs.Schedule(ctx), a.identities.Schedule(ctx), a.sweeper.Schedule(ctx), a.search.Schedule(ctx), a.billing.Schedule(ctx), a.candidates.Schedule(ctx))
+	return errors.Join(a.certs.Schedule(ctx), a.domains.Schedule(ctx), jobs.Schedule(ctx), a.identities.Schedule(ctx), a.sweeper.Schedule(ctx), a.search.Schedule(ctx), a.billing.Schedule(ctx), a.candidates.Schedule(ctx), a.plans.Schedule(ctx))
 }
 
 // brand is a board's colours for its mails.
@@ -334,6 +342,7 @@ func (a *app) background(ctx context.Context) error {
 	wg.Go(func() { a.notifier.Run(ctx) })
 	wg.Go(func() { a.boards.Run(ctx) })
 	wg.Go(func() { a.hits.Run(ctx) })
+	wg.Go(func() { a.meter.Run(ctx) })
 	wg.Wait()
 	return nil
 }

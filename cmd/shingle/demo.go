@@ -63,6 +63,9 @@ func (a *app) seedDemo(ctx context.Context, say func(string, ...any)) error {
 			return fmt.Errorf("demo board %s: %w", b.Slug, err)
 		}
 	}
+	if err := a.seedPlans(ctx); err != nil {
+		return err
+	}
 	return a.demoStaff(ctx)
 }
 

@@ -72,7 +72,7 @@ func workerCmd() *cobra.Command {
 func (a *app) ready(ctx context.Context) error { return ping(ctx, a.appPool) }
 
 // formTargets are Stripe's pages, which a form's redirect may lead to.
-const stripeTargets = "https://checkout.stripe.com https://connect.stripe.com https://dashboard.stripe.com"
+const stripeTargets = "https://checkout.stripe.com https://connect.stripe.com https://dashboard.stripe.com https://billing.stripe.com"
 
 // handler puts the audiences together. dev adds what only a developer's machine has.
 func (a *app) handler(dev *devLinks) (http.Handler, error) {
@@ -86,18 +86,18 @@ func (a *app) handler(dev *devLinks) (http.Handler, error) {
 	}
 	key := a.cfg.Secret()
 	pages := &site.Site{DB: a.db, Links: a.links, Listings: a.listings, Search: a.search, Candidates: a.candidates, Packs: a.packs, Looks: a.looks,
-		Cache: cache, Files: a.files, Access: a.access, Limits: a.limits, Now: time.Now, CacheOn: a.cfg.PageCache}
+		Cache: cache, Files: a.files, Access: a.access, Limits: a.limits, Meter: a.meter, Now: time.Now, CacheOn: a.cfg.PageCache}
 	parts := web.Parts{Boards: a.boards, Site: pages, Assets: assets, Log: a.log, Registry: a.registry, PlatformHosts: []string{a.cfg.PlatformHost},
 		FormTargets: stripeTargets, SignIn: a.consoleTargets(), BoardTargets: a.links.Scheme + "://*." + a.cfg.BoardDomain + a.links.Port, TrustedProxies: a.cfg.TrustedProxies,
 		ProbeKey: key, Redirects: a.redirects, Hits: a.hits,
-		Employer: &employer.Employer{DB: a.db, Links: a.links, Site: pages, Listings: a.listings, Billing: a.billing, Candidates: a.candidates, People: a.people, Limits: a.limits, Key: key, Now: time.Now},
+		Employer: &employer.Employer{DB: a.db, Links: a.links, Site: pages, Listings: a.listings, Billing: a.billing, Plans: a.plans, Candidates: a.candidates, People: a.people, Limits: a.limits, Key: key, Now: time.Now},
 		Admin: &admin.Admin{DB: a.db, Platform: a.platform, Boards: a.boards, Notifier: a.notifier, Links: a.links, Site: pages, Listings: a.listings, Billing: a.billing,
-			Candidates: a.candidates, Domains: a.domains, Redirects: a.redirects, Access: a.access, Operators: a.operators, Gate: a.gate, Packs: a.packs, Looks: a.looks, Files: a.files, Mail: a.identities, MailFrom: a.cfg.MailFrom, Now: time.Now},
-		Platform: &platform.Platform{Platform: a.platform, Operators: a.operators, Gate: a.gate, Links: a.links, Launcher: a.launcher},
-		API:      &api.API{DB: a.db, Links: a.links, Listings: a.listings, Search: a.search, Site: pages, Limits: a.limits, Log: a.log, Now: time.Now},
+			Candidates: a.candidates, Domains: a.domains, Redirects: a.redirects, Access: a.access, Operators: a.operators, Gate: a.gate, Packs: a.packs, Looks: a.looks, Files: a.files, Mail: a.identities, Plans: a.plans, MailFrom: a.cfg.MailFrom, Now: time.Now},
+		Platform: &platform.Platform{Platform: a.platform, Operators: a.operators, Gate: a.gate, Links: a.links, Launcher: a.launcher, Plans: a.plans},
+		API:      &api.API{DB: a.db, Links: a.links, Listings: a.listings, Search: a.search, Site: pages, Limits: a.limits, Meter: a.meter, Log: a.log, Now: time.Now},
 		Hooks:    &hooks.Hooks{Inbox: a.billing, Returns: a.returns, ReturnSecret: a.cfg.MailReturnSecret},
 	}
-	parts.Staff = &staff.Staff{Platform: a.platform, Boards: a.boards, Notifier: a.notifier, Domains: a.domains, Links: a.links, Launch: a.launcher.Launch, Release: a.billing.Release, Allowed: parts.Platform.Allowed, Permissions: parts.Platform.Permissions, Operators: a.operators}
+	parts.Staff = &staff.Staff{Platform: a.platform, Boards: a.boards, Notifier: a.notifier, Domains: a.domains, Plans: a.plans, Links: a.links, Launch: a.launcher.Launch, Release: a.billing.Release, Allowed: parts.Platform.Allowed, Permissions: parts.Platform.Permissions, Operators: a.operators}
 	if dev != nil {
 		parts.PlatformHosts = append(parts.PlatformHosts, "localhost", "127.0.0.1")
 		parts.FormTargets += " " + dev.stripe

@@ -8,6 +8,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"shingle/authz"
+	"shingle/billing/plans"
 	"shingle/domains/access"
 	"shingle/tenant"
 	"shingle/web/console"
@@ -56,7 +57,14 @@ func (a *Admin) saveAccess(c *gin.Context) error {
 	in := access.Change{Mode: c.PostForm("mode"), Password: c.PostForm("password"), Domains: c.PostForm("domains"), Issuer: c.PostForm("issuer"),
 		ClientID: c.PostForm("client_id"), Secret: c.PostForm("secret"), Claim: c.PostForm("claim"), Values: c.PostForm("values")}
 	err := a.act(c, authz.Act{Act: "access.saved", ObjectKind: "board", ObjectID: tenant.From(c.Request.Context()).ID.String(), Detail: map[string]any{"mode": in.Mode}},
-		func(ctx context.Context, tx bun.IDB) error { return a.Access.Save(ctx, tx, in) })
+		func(ctx context.Context, tx bun.IDB) error {
+			if in.Mode != "" && !tenant.From(ctx).Private() {
+				if err := a.Plans.Feature(ctx, tx, plans.PrivateBoard); err != nil {
+					return err
+				}
+			}
+			return a.Access.Save(ctx, tx, in)
+		})
 	if refused(err) {
 		return a.showAccess(c, &in, "", err)
 	}

@@ -21,6 +21,7 @@ import (
 	"shingle/accounts"
 	"shingle/authz"
 	"shingle/billing"
+	"shingle/billing/plans"
 	"shingle/candidates"
 	"shingle/domains"
 	"shingle/domains/access"
@@ -60,6 +61,7 @@ type Admin struct {
 	Looks      *looks.Store
 	Files      *blob.Bucket
 	Mail       *mail.Identities
+	Plans      *plans.Service
 	// MailFrom is the address of boards without one of their own.
 	MailFrom string
 	Now      func() time.Time
@@ -85,7 +87,7 @@ func (a *Admin) Routes() []route.Route {
 		{Method: route.POST, Path: "/admin/enter", Handle: a.enter, Can: authz.Public},
 		{Method: route.POST, Path: "/admin/sign-out", Handle: a.signOut, Can: authz.SignedIn},
 	}
-	return slices.Concat(own, a.workRoutes(), a.boardRoutes(), a.teamRoutes(), a.mailRoutes(), a.domainRoutes(), a.redirectRoutes(), a.accessRoutes())
+	return slices.Concat(own, a.workRoutes(), a.boardRoutes(), a.teamRoutes(), a.mailRoutes(), a.domainRoutes(), a.redirectRoutes(), a.accessRoutes(), a.planRoutes())
 }
 
 const (
@@ -124,7 +126,7 @@ func (a *Admin) Guard(c *gin.Context, can authz.Permission) error {
 	if can != authz.SignedIn && !set.Has(can) {
 		return fault.New(fault.Forbidden, "admin.forbidden")
 	}
-	return nil
+	return readOnly(c, can)
 }
 
 // may tells whether the operator has a permission on this board.
@@ -163,6 +165,7 @@ var nav = []struct{ key, url, icon, object, action string }{
 	{"admin.nav.products", "/admin/products", "package", "product", "read"},
 	{"admin.nav.orders", "/admin/orders", "receipt", "order", "read"},
 	{"admin.nav.payouts", "/admin/payouts", "credit-card", "payout", "read"},
+	{"admin.nav.plan", "/admin/plan", "gauge", "plan", "read"},
 	{"admin.nav.look", "/admin/look", "palette", "look", "read"},
 	{"admin.nav.pages", "/admin/pages", "scale", "page", "read"},
 	{"admin.nav.domains", "/admin/domains", "world", "domain", "read"},
@@ -179,14 +182,15 @@ type waiting struct {
 	Reports int `bun:"reports"`
 }
 
-func (a *Admin) waiting(ctx context.Context) (w waiting) {
+func (a *Admin) waiting(ctx context.Context) (w waiting, plan *plans.Board) {
 	t := tenant.From(ctx)
 	_ = a.DB.Read(ctx, func(ctx context.Context, tx bun.IDB) error {
+		plan, _ = a.Plans.BoardOf(ctx, tx, t.ID) // none is no error
 		return tx.NewRaw(`SELECT (SELECT count(*) FROM listings WHERE tenant_id = ? AND state = 'in_review')
 			+ (SELECT count(*) FROM listing_revisions WHERE tenant_id = ? AND state = 'pending') AS review,
 			(SELECT count(*) FROM reports WHERE tenant_id = ? AND state = 'open') AS reports`, t.ID, t.ID, t.ID).Scan(ctx, &w)
 	})
-	return w
+	return w, plan
 }
 
 // page is the shell around a page of this request.
@@ -202,10 +206,15 @@ func (a *Admin) page(c *gin.Context, title string, actions ...console.Link) cons
 		p.User = s.Operator.Label()
 		p.Menu = []console.Link{{Label: a.t(c, "admin.all_boards"), URL: a.Links.Platform("/boards?stay=1"), Icon: "world"}, {Label: a.t(c, "admin.account"), URL: a.Links.Platform("/account"), Icon: "user"}}
 	}
+	w, plan := a.waiting(ctx)
 	if t.State != tenant.Active && !a.permissions(c).Empty() {
 		p.Banner = a.t(c, "admin.suspended", t.StateReason)
+	} else if !a.permissions(c).Empty() && !t.Demo {
+		p.Banner = a.planBanner(c, plan)
+		if p.Banner != "" && a.may(c, "plan", "read") && path != "/admin/plan" {
+			p.BannerLink = &console.Link{Label: a.t(c, "plan.pay"), URL: "/admin/plan"}
+		}
 	}
-	w := a.waiting(ctx)
 	for _, n := range nav {
 		if !a.may(c, n.object, n.action) {
 			continue
@@ -302,7 +311,8 @@ func (a *Admin) ErrorPage(c *gin.Context, status int, err error) {
 		p.Brand.URL = p.Brand.Site
 		text = a.t(c, "admin.stranger.text", s.Operator.Email, t.Name)
 	}
-	_ = a.shell.Render(c, status, "error", p, map[string]any{"Text": text, "Boards": boards, "Request": tenant.RequestIDFrom(c.Request.Context())})
+	_ = a.shell.Render(c, status, "error", p, map[string]any{"Text": text, "Boards": boards, "Request": tenant.RequestIDFrom(c.Request.Context()),
+		"Pay": fault.TextOf(err) == "plan.read_only" && a.may(c, "plan", "read")})
 }
 
 // enterForm shows whom the hand-over's code signs in; the button spends it.

@@ -8,6 +8,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"shingle/authz"
+	"shingle/billing/plans"
 	"shingle/domains"
 	"shingle/tenant"
 	"shingle/web/console"
@@ -87,7 +88,16 @@ func (a *Admin) checkBase(c *gin.Context) error {
 }
 
 func (a *Admin) addDomain(c *gin.Context) error {
-	d, err := a.Domains.Add(c.Request.Context(), c.PostForm("host"), c.PostForm("primary") != "")
+	err := a.read(c, func(ctx context.Context, tx bun.IDB) error {
+		if err := a.Plans.Feature(ctx, tx, plans.CustomDomain); err != nil {
+			return err
+		}
+		return a.Plans.Room(ctx, tx, plans.Domains, 1)
+	})
+	var d *domains.Domain
+	if err == nil {
+		d, err = a.Domains.Add(c.Request.Context(), c.PostForm("host"), c.PostForm("primary") != "")
+	}
 	if refused(err) {
 		return a.showDomains(c, c.PostForm("host"), err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"shingle/authz"
+	"shingle/billing/plans"
 	"shingle/internal/fault"
 	"shingle/listings"
 	"shingle/tenant"
@@ -198,6 +199,13 @@ func (a *Admin) runImport(c *gin.Context) error {
 	n, err := days(c)
 	if err == nil {
 		err = a.act(c, authz.Act{Act: "import.run", ObjectKind: "import", ObjectID: id.String(), Detail: map[string]any{"days": n}}, func(ctx context.Context, tx bun.IDB) error {
+			im, err := a.Listings.ImportByID(ctx, tx, id)
+			if err == nil && im.State == "checked" {
+				err = a.Plans.Room(ctx, tx, plans.Listings, int64(im.Report.Good))
+			}
+			if err != nil {
+				return err
+			}
 			return a.Listings.RunImport(ctx, tx, id, n)
 		})
 	}

@@ -16,6 +16,7 @@ import (
 
 	"shingle/authz"
 	"shingle/billing"
+	"shingle/billing/plans"
 	"shingle/internal/fault"
 	"shingle/listings"
 	"shingle/tenant"
@@ -393,6 +394,11 @@ func (a *Admin) actOnListing(c *gin.Context) error {
 		kind := listings.Posting
 		if name == "feature" {
 			kind = listings.Feature
+		}
+		if name == "publish" {
+			if err := a.Plans.Room(ctx, tx, plans.Listings, 1); err != nil {
+				return err
+			}
 		}
 		if err := a.Listings.Grant(ctx, tx, listings.Entitlement{ListingID: id, Kind: kind, Days: n, Reason: "granted by the board"}); err != nil || name != "publish" {
 			return err

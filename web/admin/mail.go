@@ -11,6 +11,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"shingle/authz"
+	"shingle/billing/plans"
 	"shingle/internal/fault"
 	"shingle/mail"
 	"shingle/tenant"
@@ -75,6 +76,15 @@ func (a *Admin) showMail(c *gin.Context, status int, f mail.IdentityForm, errs m
 func (a *Admin) saveMail(c *gin.Context) error {
 	f := mail.IdentityForm{Domain: c.PostForm("domain"), LocalPart: c.PostForm("local_part"), Footer: c.PostForm("footer"), Postal: c.PostForm("postal_address")}
 	err := a.act(c, authz.Act{Act: "mail.saved", ObjectKind: "board", Detail: map[string]any{"domain": f.Domain}}, func(ctx context.Context, tx bun.IDB) error {
+		var kept bool
+		if err := tx.NewRaw(`SELECT EXISTS (SELECT FROM mail_identities WHERE tenant_id = ? AND domain <> '')`, tenant.From(ctx).ID).Scan(ctx, &kept); err != nil {
+			return err
+		}
+		if f.Domain != "" && !kept {
+			if err := a.Plans.Feature(ctx, tx, plans.OwnMail); err != nil {
+				return err
+			}
+		}
 		return a.Mail.Save(ctx, tx, f)
 	})
 	if refused(err) {

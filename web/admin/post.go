@@ -12,6 +12,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"shingle/authz"
+	"shingle/billing/plans"
 	"shingle/internal/fault"
 	"shingle/listings"
 	"shingle/tenant"
@@ -150,6 +151,9 @@ func (a *Admin) createListing(c *gin.Context) error {
 	id := uuid.Nil
 	if err == nil {
 		err = a.DB.Write(c.Request.Context(), func(ctx context.Context, tx bun.IDB) error {
+			if err := a.Plans.Room(ctx, tx, plans.Listings, 1); err != nil {
+				return err
+			}
 			l, err := a.Listings.Create(ctx, tx, content, listings.Owner{Source: listings.FromBoard})
 			if err != nil {
 				return err

@@ -13,6 +13,7 @@ import (
 
 	"shingle/accounts"
 	"shingle/authz"
+	"shingle/billing/plans"
 	"shingle/internal/fault"
 	"shingle/tenant"
 	"shingle/web/console"
@@ -194,6 +195,9 @@ func (a *Admin) manage(c *gin.Context, done string, f teamForm, fn func(ctx cont
 func (a *Admin) invite(c *gin.Context) error {
 	email, role := strings.TrimSpace(c.PostForm("email")), c.PostForm("role")
 	return a.manage(c, "team.invited", teamForm{Email: email, Role: role}, func(ctx context.Context, tx bun.IDB, t *tenant.Tenant) error {
+		if err := a.roomForSeat(ctx, tx, t); err != nil {
+			return err
+		}
 		// Invite writes its own line of the audit log.
 		return a.Operators.Invite(ctx, tx, accounts.Invite{Board: t.ID, Email: email, Role: role, Locale: console.Locale(t.Locale), By: a.permissions(c)})
 	})
@@ -203,6 +207,19 @@ func (a *Admin) resendInvitation(c *gin.Context) error {
 	return a.manage(c, "team.resent", teamForm{}, func(ctx context.Context, tx bun.IDB, t *tenant.Tenant) error {
 		return a.Operators.Resend(ctx, tx, t.ID, c.PostForm("invitation"), a.permissions(c))
 	})
+}
+
+// roomForSeat holds the members and those already invited against the plan.
+func (a *Admin) roomForSeat(ctx context.Context, tx bun.IDB, t *tenant.Tenant) error {
+	open, err := a.Operators.Invitations(ctx, tx, t.ID)
+	if err != nil {
+		return err
+	}
+	err = a.Plans.RoomOn(ctx, tx, t.ID, plans.Seats, int64(len(open)+1))
+	if fault.Is(err, fault.Conflict) { // said at the field
+		return fault.Invalids(fault.Fields{"email": fault.TextOf(err)})
+	}
+	return err
 }
 
 func (a *Admin) withdrawInvitation(c *gin.Context) error {

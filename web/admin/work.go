@@ -3,6 +3,7 @@ package admin
 import (
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
+	"strings"
 
 	"shingle/authz"
 	"shingle/internal/fault"
@@ -92,7 +93,7 @@ func (a *Admin) choices(c *gin.Context, prefix string, values []string) []consol
 // fieldErrors are a refused form's texts in the console's words.
 func (a *Admin) fieldErrors(c *gin.Context, err error) map[string]string {
 	out := a.errors(c, err)
-	if fault.Is(err, fault.Conflict) && len(fault.FieldsOf(err)) == 0 {
+	if fault.Is(err, fault.Conflict) && len(fault.FieldsOf(err)) == 0 && !strings.HasPrefix(fault.TextOf(err), "plan.") {
 		key := "work.conflict"
 		if fault.TextOf(err) == listings.MsgChanged {
 			key = "work.review.changed"

@@ -23,6 +23,7 @@ import (
 
 	"shingle/accounts"
 	"shingle/authz"
+	"shingle/billing/meter"
 	"shingle/internal/fault"
 	"shingle/internal/links"
 	"shingle/listings"
@@ -51,6 +52,8 @@ type API struct {
 	Site *site.Site
 	// Limits counts requests by address; nil for no limit.
 	Limits *accounts.Limiter
+	// Meter counts answers by board; nil counts nothing.
+	Meter *meter.Meter
 	// Log hears of answers of 500 and more; nil for none.
 	Log *slog.Logger
 	Now func() time.Time
@@ -159,6 +162,7 @@ func (a *API) answer(o operation) route.Handler {
 				return nil
 			}
 		}
+		a.Meter.Call(t.ID)
 		if tag := a.etag(t); matches(c.GetHeader("If-None-Match"), tag) {
 			c.Header("ETag", tag)
 			c.Header("Cache-Control", fresh)

@@ -44,7 +44,9 @@ type Page struct {
 	Menu []Link
 	// Banner is a standing notice, e.g. of a suspended board.
 	Banner string
-	Crumbs []Link
+	// BannerLink is what to do about it.
+	BannerLink *Link
+	Crumbs     []Link
 	// Actions are the buttons at the page's top right; the first is primary.
 	Actions []Link
 	// Narrow suits forms and texts.

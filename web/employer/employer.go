@@ -22,6 +22,7 @@ import (
 	"shingle/accounts"
 	"shingle/authz"
 	"shingle/billing"
+	"shingle/billing/plans"
 	"shingle/candidates"
 	"shingle/internal/fault"
 	"shingle/internal/links"
@@ -41,6 +42,7 @@ type Employer struct {
 	Links      links.Links
 	Site       *site.Site
 	Listings   *listings.Store
+	Plans      *plans.Service
 	Billing    *billing.Service
 	Candidates *candidates.Service
 	People     *accounts.People

@@ -17,6 +17,7 @@ import (
 
 	"shingle/accounts"
 	"shingle/billing"
+	"shingle/billing/plans"
 	"shingle/internal/fault"
 	"shingle/internal/money"
 	"shingle/listings"
@@ -368,6 +369,10 @@ func (e *Employer) checkout(c *gin.Context, l *listings.Listing, action, success
 			if err != nil {
 				return err
 			}
+			// Before the payment, never after it.
+			if err := e.Plans.Room(ctx, tx, plans.Listings, 1); err != nil {
+				return err
+			}
 			// Handed in first: what a free product fulfils at once must be waiting for it.
 			if _, err := e.Listings.Submit(ctx, tx, l.ID); err != nil {
 				return err
@@ -390,6 +395,11 @@ func (e *Employer) checkout(c *gin.Context, l *listings.Listing, action, success
 	if fault.Is(err, fault.Invalid) || fault.Is(err, fault.Conflict) || fault.Is(err, fault.Unavailable) {
 		status := route.Status(err)
 		switch { // what billing says is for the log, not for buyers
+		case strings.HasPrefix(fault.TextOf(err), "plan.limit."):
+			if terr := e.Plans.Refused(c.Request.Context(), t.ID); terr != nil {
+				return terr
+			}
+			err = fault.Wrap(err, fault.Conflict, "products.full")
 		case fault.Is(err, fault.Conflict):
 			err = fault.Wrap(err, fault.Conflict, "products.changed")
 		case fault.Is(err, fault.Unavailable):

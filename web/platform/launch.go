@@ -7,6 +7,7 @@ import (
 
 	"shingle/accounts"
 	"shingle/authz"
+	"shingle/billing/plans"
 	"shingle/internal/fault"
 	"shingle/internal/links"
 	"shingle/internal/money"
@@ -21,6 +22,8 @@ type Launcher struct {
 	Operators *accounts.Operators
 	Notifier  *tenant.Notifier
 	Links     links.Links
+	// Plans begins a new board's trial; nil has no plans.
+	Plans *plans.Service
 }
 
 // Launch makes a board for an address and mails it the way in. It opens a
@@ -94,6 +97,11 @@ func (l *Launcher) Make(ctx context.Context, tx bun.IDB, n tenant.NewBoard, owne
 	}
 	if err := firstProducts(ctx, tx, t); err != nil {
 		return nil, err
+	}
+	if l.Plans != nil {
+		if err := l.Plans.Begin(ctx, tx, t.ID); err != nil {
+			return nil, err
+		}
 	}
 	err = authz.Record(ctx, tx, authz.Act{Act: "board.created", ObjectKind: "board", ObjectID: t.ID.String(), Board: t.ID, Detail: map[string]any{"slug": t.Slug}})
 	return t, err

@@ -18,6 +18,7 @@ import (
 
 	"shingle/accounts"
 	"shingle/authz"
+	"shingle/billing/plans"
 	"shingle/internal/fault"
 	"shingle/internal/links"
 	"shingle/tenant"
@@ -36,6 +37,8 @@ type Platform struct {
 	Gate      *authz.Gate
 	Links     links.Links
 	Launcher  *Launcher
+	// Plans are shown on the landing page; nil shows none.
+	Plans *plans.Service
 	// Dev adds links to the demo's mail and Stripe pages to the landing page.
 	Dev []console.Link
 
@@ -251,10 +254,45 @@ func (p *Platform) home(c *gin.Context) error {
 		boards[i].URL = p.Links.Host(boards[i].Host, "/")
 		boards[i].Style = template.CSS(boards[i].Look.Tokens.Inline()) // #nosec G203 -- printed by our own types
 	}
+	offer, err := p.offer(c)
+	if err != nil {
+		return err
+	}
 	c.Writer.Header().Del("X-Robots-Tag") // the one page here that wants to be found
 	return p.shell.Render(c, http.StatusOK, "home", console.Page{Title: p.t(c, "home.title"), Locale: p.locale(c), Bare: true, Public: true,
 		Brand: console.Brand{Name: "Shingle", URL: p.Links.Platform("/")}}, map[string]any{
-		"Boards": boards, "Dev": p.Dev, "Session": Session(c), "SignIn": p.Links.Platform("/sign-in"), "SignUp": p.Links.Platform("/sign-up"), "Mine": p.Links.Platform("/boards")})
+		"Boards": boards, "Plans": offer, "Dev": p.Dev, "Session": Session(c), "SignIn": p.Links.Platform("/sign-in"), "SignUp": p.Links.Platform("/sign-up"), "Mine": p.Links.Platform("/boards")})
+}
+
+// planOffer is a plan on the landing page.
+type planOffer struct {
+	Name, Line  string
+	Lines       []string
+	Trial       int
+	Month, Year *plans.Price
+	Loud        bool // the one in the middle
+}
+
+// offer are the plans with their prices, in euros for readers of German.
+func (p *Platform) offer(c *gin.Context) ([]planOffer, error) {
+	if p.Plans == nil {
+		return nil, nil
+	}
+	all, err := p.Plans.Offered(c.Request.Context())
+	if err != nil {
+		return nil, err
+	}
+	locale, currency := p.locale(c), "USD"
+	if locale == "de" {
+		currency = "EUR"
+	}
+	out := make([]planOffer, len(all))
+	for i := range all {
+		q := &all[i]
+		out[i] = planOffer{Name: q.Name, Line: q.Line(locale), Lines: p.shell.PlanLines(locale, q), Trial: q.TrialDays, Month: q.Price(plans.Month, currency), Year: q.Price(plans.Year, currency),
+			Loud: len(all) > 1 && i == (len(all)-1)/2}
+	}
+	return out, nil
 }
 
 // boards lists the boards that the operator works on.

@@ -52,6 +52,23 @@ func (s *Site) cached(h route.Handler) route.Handler {
 	}
 }
 
+// viewed counts the pages that are shown to visitors, those that their browser
+// has already among them; redirects and errors are none.
+func (s *Site) viewed(h route.Handler) route.Handler {
+	if s.Meter == nil {
+		return h
+	}
+	return func(c *gin.Context) error {
+		err := h(c)
+		if st := c.Writer.Status(); err == nil && (st == http.StatusOK || st == http.StatusNotModified) && c.Request.Method == http.MethodGet {
+			if t := tenant.From(c.Request.Context()); t != nil {
+				s.Meter.View(t.ID)
+			}
+		}
+		return err
+	}
+}
+
 // record runs the handler against a buffer. Its request is the shared work of
 // all who wait, so it must not end with the first one's connection.
 func (s *Site) record(c *gin.Context, ctx context.Context, h route.Handler) (themes.Page, error) {

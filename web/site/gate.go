@@ -10,6 +10,7 @@ import (
 
 	"shingle/accounts"
 	"shingle/authz"
+	"shingle/billing/plans"
 	"shingle/domains/access"
 	"shingle/internal/fault"
 	"shingle/tenant"
@@ -37,6 +38,9 @@ func (s *Site) gateRoutes() []route.Route {
 // has no pass sees its door and nothing else.
 func (s *Site) Gate(c *gin.Context) {
 	t := tenant.From(c.Request.Context())
+	if t != nil && t.PlanStep != "" && plans.Step(t.PlanStep).At(plans.NoIndex) && !s.forgotten(c) {
+		return
+	}
 	if t == nil || !t.Private() {
 		return
 	}
@@ -63,6 +67,25 @@ func (s *Site) Gate(c *gin.Context) {
 	if err := s.gate(c, http.StatusUnauthorized, next, "", nil); err != nil {
 		c.Data(http.StatusUnauthorized, "text/plain; charset=utf-8", []byte("This board is private.\n"))
 	}
+}
+
+// forgotten asks search engines to forget a board whose plan is not paid: its
+// pages say so, and its sitemaps are closed. robots.txt lets them in, or they
+// would never read it. It answers false when it has answered the request.
+func (s *Site) forgotten(c *gin.Context) bool {
+	c.Writer.Header()["X-Robots-Tag"] = []string{"noindex, nofollow"}
+	path := c.Request.URL.Path
+	switch {
+	case path == "/robots.txt":
+		c.String(http.StatusOK, "User-agent: *\nDisallow: /admin\n")
+	case path == "/sitemap.xml", strings.HasPrefix(path, "/sitemaps/"):
+		c.String(http.StatusNotFound, "There is no sitemap at this moment.\n")
+	default:
+		return true
+	}
+	c.Header("Cache-Control", "no-store")
+	c.Abort()
+	return false
 }
 
 // shows lists what a private board shows to everybody: its door with what that

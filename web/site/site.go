@@ -18,6 +18,7 @@ import (
 
 	"shingle/accounts"
 	"shingle/authz"
+	"shingle/billing/meter"
 	"shingle/candidates"
 	"shingle/domains/access"
 	"shingle/internal/fault"
@@ -47,7 +48,9 @@ type Site struct {
 	Files      *blob.Bucket
 	Access     *access.Service
 	Limits     *accounts.Limiter
-	Now        func() time.Time
+	// Meter counts the pages that visitors are shown; nil counts nothing.
+	Meter *meter.Meter
+	Now   func() time.Time
 	// CacheOn answers anonymous pages from memory; off only for measuring.
 	CacheOn bool
 
@@ -71,25 +74,25 @@ func (s *Site) Routes() []route.Route {
 	const GET, POST = route.GET, route.POST
 	pub := authz.Public
 	return append(s.gateRoutes(), []route.Route{
-		{Method: GET, Path: "/", Handle: s.cached(s.home), Can: pub},
-		{Method: GET, Path: "/jobs", Handle: s.cached(s.jobs), Can: pub},
-		{Method: GET, Path: "/jobs/:listing", Handle: s.cached(s.listing), Can: pub},
+		{Method: GET, Path: "/", Handle: s.viewed(s.cached(s.home)), Can: pub},
+		{Method: GET, Path: "/jobs", Handle: s.viewed(s.cached(s.jobs)), Can: pub},
+		{Method: GET, Path: "/jobs/:listing", Handle: s.viewed(s.cached(s.listing)), Can: pub},
 		{Method: GET, Path: "/jobs/:listing/apply", Handle: s.applyForm, Can: pub},
 		{Method: POST, Path: "/jobs/:listing/apply", Handle: s.apply, Can: pub, Body: 25 << 20},
 		{Method: GET, Path: "/jobs/:listing/report", Handle: s.reportForm, Can: pub},
 		{Method: POST, Path: "/jobs/:listing/report", Handle: s.report, Can: pub},
 		{Method: GET, Path: "/applications/withdraw", Handle: s.withdrawForm, Can: pub},
 		{Method: POST, Path: "/applications/withdraw", Handle: s.withdraw, Can: pub},
-		{Method: GET, Path: "/companies", Handle: s.cached(s.companies), Can: pub},
-		{Method: GET, Path: "/companies/:company", Handle: s.cached(s.company), Can: pub},
-		{Method: GET, Path: "/categories/:category", Handle: s.cached(s.category), Can: pub},
+		{Method: GET, Path: "/companies", Handle: s.viewed(s.cached(s.companies)), Can: pub},
+		{Method: GET, Path: "/companies/:company", Handle: s.viewed(s.cached(s.company)), Can: pub},
+		{Method: GET, Path: "/categories/:category", Handle: s.viewed(s.cached(s.category)), Can: pub},
 		{Method: POST, Path: "/alerts", Handle: s.askAlert, Can: pub},
 		{Method: GET, Path: "/alerts/confirm", Handle: s.confirmAlertForm, Can: pub},
 		{Method: POST, Path: "/alerts/confirm", Handle: s.confirmAlert, Can: pub},
 		{Method: GET, Path: "/alerts/stop", Handle: s.stopAlertForm, Can: pub},
 		{Method: POST, Path: "/alerts/stop", Handle: s.stopAlert, Can: pub},
 		{Method: GET, Path: "/suggest", Handle: s.suggest, Can: pub},
-		{Method: GET, Path: "/pages/:page", Handle: s.cached(s.page), Can: pub},
+		{Method: GET, Path: "/pages/:page", Handle: s.viewed(s.cached(s.page)), Can: pub},
 		{Method: GET, Path: "/feed.rss", Handle: s.cached(s.rss), Can: pub},
 		{Method: GET, Path: "/feed.json", Handle: s.cached(s.jsonFeed), Can: pub},
 		{Method: GET, Path: "/sitemap.xml", Handle: s.cached(s.sitemapIndex), Can: pub},

@@ -7,8 +7,10 @@ import (
 	"context"
 	"embed"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,6 +21,7 @@ import (
 	"shingle/accounts"
 	"shingle/authz"
 	"shingle/billing"
+	"shingle/billing/plans"
 	"shingle/domains"
 	"shingle/internal/fault"
 	"shingle/internal/links"
@@ -38,6 +41,7 @@ type Staff struct {
 	Boards   *tenant.Resolver
 	Notifier *tenant.Notifier
 	Domains  *domains.Service
+	Plans    *plans.Service
 	Links    links.Links
 	// Launch makes a board with its owner; see platform.Launcher.
 	Launch func(ctx context.Context, n tenant.NewBoard, owner string) (*tenant.Tenant, error)
@@ -66,7 +70,7 @@ func (s *Staff) Routes() []route.Route {
 	const (
 		GET, POST = route.GET, route.POST
 	)
-	return append([]route.Route{
+	return slices.Concat(s.planRoutes(), []route.Route{
 		{Method: GET, Path: "/staff", Handle: s.home, Can: authz.Can("board", "read")},
 		{Method: GET, Path: "/staff/boards", Handle: s.boards, Can: authz.Can("board", "read")},
 		{Method: GET, Path: "/staff/boards/new", Handle: s.newBoard, Can: authz.Can("board", "create")},
@@ -84,7 +88,7 @@ func (s *Staff) Routes() []route.Route {
 		{Method: GET, Path: "/staff/events", Handle: s.events, Can: authz.Can("event", "read")},
 		{Method: POST, Path: "/staff/events/:id/apply", Handle: s.applyEvent, Can: authz.Can("event", "apply")},
 		{Method: GET, Path: "/staff/mail", Handle: s.mail, Can: authz.Can("mail", "read")},
-	}, s.teamRoutes()...)
+	}, s.teamRoutes())
 }
 
 // render shows a page in the staff shell.
@@ -109,6 +113,7 @@ func (s *Staff) page(c *gin.Context, title string) console.Page {
 		{"staff.nav.home", "/staff", "layout-dashboard", authz.Can("board", "read")},
 		{"staff.nav.boards", "/staff/boards", "world", authz.Can("board", "read")},
 		{"staff.nav.domains", "/staff/domains", "external-link", authz.Can("domain", "read")},
+		{"staff.nav.plans", "/staff/plans", "package", authz.Can("plan", "read")},
 		{"staff.nav.orders", "/staff/orders", "receipt", authz.Can("order", "read")},
 		{"staff.nav.tasks", "/staff/tasks", "list-check", authz.Can("task", "read")},
 		{"staff.nav.events", "/staff/events", "inbox", authz.Can("event", "read")},
@@ -224,8 +229,12 @@ func (s *Staff) showBoard(c *gin.Context, status int, errs map[string]string, ty
 	}
 	var p *boardPage
 	var orders []orderRow
+	var plan *boardPlan
 	err = s.Platform.Read(c.Request.Context(), func(ctx context.Context, tx bun.IDB) (err error) {
 		if p, err = readBoard(ctx, tx, id); err != nil {
+			return err
+		}
+		if plan, err = s.readPlan(ctx, tx, p, s.locale(c)); err != nil {
 			return err
 		}
 		orders, err = readOrders(ctx, tx, id, "", 1, 20)
@@ -238,8 +247,8 @@ func (s *Staff) showBoard(c *gin.Context, status int, errs map[string]string, ty
 	if err != nil {
 		return err
 	}
-	if typed == nil {
-		typed = url.Values{}
+	if typed == nil || typed.Get("percent") == "" {
+		typed = clone(typed)
 		typed.Set("percent", strconv.FormatFloat(float64(rule.PercentBP)/100, 'f', -1, 64))
 		for name, v := range map[string]int64{"fixed": rule.Fixed, "min": rule.Min, "cap": rule.Cap} {
 			if v != 0 {
@@ -255,7 +264,15 @@ func (s *Staff) showBoard(c *gin.Context, status int, errs map[string]string, ty
 	return s.render(c, status, "board", p.Name, map[string]any{"B": p, "Orders": orders, "Errors": errs, "Typed": typed,
 		"Rule": rule, "Sample": sample, "SampleFee": fee, "SampleOwner": owner,
 		"URL": s.Links.Host(p.Host, "/"), "AdminURL": s.Links.Host(p.PlatformHost, "/admin"),
-		"CanSuspend": s.Allowed(c, authz.Can("board", "suspend")), "CanFee": s.Allowed(c, authz.Can("board", "fee"))})
+		"CanSuspend": s.Allowed(c, authz.Can("board", "suspend")), "CanFee": s.Allowed(c, authz.Can("board", "fee")),
+		"Plan": plan, "ID": p.ID, "CanDelete": s.Allowed(c, authz.Can("board", "delete")), "CanPlan": s.Allowed(c, authz.Can("plan", "write"))})
+}
+
+// clone is a form that may be added to.
+func clone(v url.Values) url.Values {
+	out := url.Values{}
+	maps.Copy(out, v)
+	return out
 }
 
 // act runs a change of one board with its line in the audit log, and comes back to its page.

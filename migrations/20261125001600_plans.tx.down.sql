@@ -1,0 +1,11 @@
+ALTER TABLE boards DROP COLUMN plan_step;
+DROP POLICY own ON plans;
+DROP TABLE mrr_days;
+DROP TABLE usage_batches;
+DROP TABLE usage_alarms;
+DROP TABLE usage_days;
+DROP TABLE plan_invoices;
+DROP TABLE plan_steps;
+DROP TABLE board_plans;
+DROP TABLE plan_prices;
+DROP TABLE plans;
