@@ -131,6 +131,7 @@ func (a *app) openDatabase(ctx context.Context) (err error) {
 	if err := pg.Wait(wait, a.platformPool); err != nil {
 		return fmt.Errorf("the platform's login: %w", err)
 	}
+	watchPools(a.registry, a.appPool, a.platformPool)
 	a.notifier = tenant.NewNotifier(a.cfg.ListenDatabaseURL, a.log)
 	a.db = tenant.NewDB(a.appPool, a.notifier)
 	a.platform = tenant.NewPlatform(a.platformPool, a.notifier)
@@ -294,6 +295,9 @@ func (a *app) registerTasks(ctx context.Context) error {
 	if err := a.sender.Load(); err != nil {
 		return err
 	}
+	figures := newTaskFigures(a.platform)
+	a.runner.Observe(figures.observe)
+	a.registry.MustRegister(figures)
 	jobs := &listings.Worker{Store: a.listings, DB: a.db, Platform: a.platform, Bucket: a.files}
 	jobs.Register(a.mux)
 	a.sender.Register(a.mux)
