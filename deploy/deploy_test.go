@@ -263,3 +263,46 @@ func TestImageIsBuiltAsMakeBuilds(t *testing.T) {
 		}
 	}
 }
+
+// TestEachAlertHasAPage that begins with the command to type.
+func TestEachAlertHasAPage(t *testing.T) {
+	raw, err := os.ReadFile("helm/alerts.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rules struct {
+		Groups []struct {
+			Rules []struct {
+				Alert       string            `yaml:"alert"`
+				Expr        string            `yaml:"expr"`
+				Annotations map[string]string `yaml:"annotations"`
+			} `yaml:"rules"`
+		} `yaml:"groups"`
+	}
+	if err := yaml.Unmarshal(raw, &rules); err != nil {
+		t.Fatal(err)
+	}
+	pages, seen := map[string]bool{}, 0
+	for _, g := range rules.Groups {
+		for _, r := range g.Rules {
+			seen++
+			page := r.Annotations["page"]
+			pages[filepath.Base(page)] = true
+			text, err := os.ReadFile(filepath.Join("..", page))
+			if err != nil {
+				t.Errorf("%s: %v", r.Alert, err)
+				continue
+			}
+			if !regexp.MustCompile("^# [^\n]+\n\n```sh\n").Match(text) {
+				t.Errorf("%s does not begin with a command", page)
+			}
+			if r.Expr == "" || r.Annotations["summary"] == "" {
+				t.Errorf("%s says nothing", r.Alert)
+			}
+		}
+	}
+	files, err := filepath.Glob("../docs/operations/incidents/*.md")
+	if err != nil || len(files) != len(pages) || seen < 8 {
+		t.Errorf("%d alerts, %d pages that they name, %d that are there: %v", seen, len(pages), len(files), err)
+	}
+}
