@@ -38,11 +38,14 @@ func Record(ctx context.Context, tx bun.IDB, a Act) error {
 	}
 	actor := tenant.ActorFrom(ctx)
 	personal := maps.Clone(a.Personal)
-	if actor.Label != "" {
+	for name, label := range map[string]string{"actor": actor.Label, "impersonator": actor.ImpersonatorLabel} {
+		if label == "" {
+			continue
+		}
 		if personal == nil {
 			personal = map[string]any{}
 		}
-		personal["actor"] = actor.Label
+		personal[name] = label
 	}
 	detail, err := object(a.Detail)
 	if err != nil {
@@ -52,9 +55,9 @@ func Record(ctx context.Context, tx bun.IDB, a Act) error {
 	if err != nil {
 		return fmt.Errorf("audit %s: %w", a.Act, err)
 	}
-	_, err = tx.NewRaw(`INSERT INTO audit_log (tenant_id, id, actor_kind, actor_id, act, object_kind, object_id, detail, personal, request_id)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?::jsonb, ?::jsonb, ?)`,
-		board, tenant.NewRowID(), string(actor.Kind), actor.NullID(), a.Act, a.ObjectKind, a.ObjectID, detail, private,
+	_, err = tx.NewRaw(`INSERT INTO audit_log (tenant_id, id, actor_kind, actor_id, impersonator_id, act, object_kind, object_id, detail, personal, request_id)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?::jsonb, ?::jsonb, ?)`,
+		board, tenant.NewRowID(), string(actor.Kind), actor.NullID(), actor.NullImpersonator(), a.Act, a.ObjectKind, a.ObjectID, detail, private,
 		tenant.RequestIDFrom(ctx)).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("audit %s: %w", a.Act, err)
