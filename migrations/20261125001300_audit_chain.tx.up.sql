@@ -15,7 +15,7 @@ CREATE INDEX audit_log_at ON audit_log (tenant_id, at DESC, id DESC);
 CREATE INDEX audit_log_actor ON audit_log (tenant_id, actor_id, at DESC, id DESC);
 CREATE INDEX audit_log_behind ON audit_log (tenant_id, impersonator_id, at DESC, id DESC) WHERE impersonator_id IS NOT NULL;
 CREATE INDEX audit_log_act ON audit_log (tenant_id, act, at DESC, id DESC);
-CREATE INDEX audit_log_object ON audit_log (tenant_id, object_kind, object_id, at DESC, id DESC);
+CREATE INDEX audit_log_object ON audit_log (tenant_id, object_id, at DESC, id DESC);
 CREATE INDEX audit_log_all ON audit_log (at DESC, id DESC);
 
 -- Lines that wait for their link.
