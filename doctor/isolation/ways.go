@@ -221,6 +221,8 @@ func (p *prober) schema(ctx context.Context) error {
 	}
 	// Policies of PUBLIC, or for the app with another condition than the bound board.
 	rows, err = p.app.Query(ctx, `SELECT tablename::text || ': ' || policyname FROM pg_policies WHERE schemaname = 'public'
+		AND tablename IN (SELECT c.relname FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped
+			WHERE c.relnamespace = 'public'::regnamespace)
 		AND (roles && ARRAY['public', current_user]::name[] OR 'shingle_app' = ANY (roles))
 		AND (coalesce(qual, 'true') !~ '= \(NULLIF\(current_setting\(''app\.tenant_id''::text, true\), ''''::text\)\)::uuid\)?$' AND cmd <> 'INSERT' OR 'public' = ANY (roles)) ORDER BY 1`)
 	if err != nil {
