@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -38,11 +39,14 @@ func Record(ctx context.Context, tx bun.IDB, a Act) error {
 	}
 	actor := tenant.ActorFrom(ctx)
 	personal := maps.Clone(a.Personal)
-	if actor.Label != "" {
+	for name, label := range map[string]string{"actor": actor.Label, "impersonator": actor.ImpersonatorLabel} {
+		if label == "" {
+			continue
+		}
 		if personal == nil {
 			personal = map[string]any{}
 		}
-		personal["actor"] = actor.Label
+		personal[name] = label
 	}
 	detail, err := object(a.Detail)
 	if err != nil {
@@ -52,9 +56,9 @@ func Record(ctx context.Context, tx bun.IDB, a Act) error {
 	if err != nil {
 		return fmt.Errorf("audit %s: %w", a.Act, err)
 	}
-	_, err = tx.NewRaw(`INSERT INTO audit_log (tenant_id, id, actor_kind, actor_id, act, object_kind, object_id, detail, personal, request_id)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?::jsonb, ?::jsonb, ?)`,
-		board, tenant.NewRowID(), string(actor.Kind), actor.NullID(), a.Act, a.ObjectKind, a.ObjectID, detail, private,
+	_, err = tx.NewRaw(`INSERT INTO audit_log (tenant_id, id, actor_kind, actor_id, impersonator_id, act, object_kind, object_id, detail, personal, request_id)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?::jsonb, ?::jsonb, ?)`,
+		board, tenant.NewRowID(), string(actor.Kind), actor.NullID(), actor.NullImpersonator(), a.Act, a.ObjectKind, a.ObjectID, detail, private,
 		tenant.RequestIDFrom(ctx)).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("audit %s: %w", a.Act, err)
@@ -72,17 +76,23 @@ func object(m map[string]any) (string, error) {
 
 // Line is one line of the audit log.
 type Line struct {
-	TenantID   tenant.ID        `bun:"tenant_id"`
-	ID         uuid.UUID        `bun:"id"`
-	At         time.Time        `bun:"at"`
-	ActorKind  tenant.ActorKind `bun:"actor_kind"`
-	ActorID    *uuid.UUID       `bun:"actor_id"`
-	Act        string           `bun:"act"`
-	ObjectKind string           `bun:"object_kind"`
-	ObjectID   string           `bun:"object_id"`
-	Detail     map[string]any   `bun:"detail,type:jsonb"`
-	Personal   map[string]any   `bun:"personal,type:jsonb"`
-	RequestID  string           `bun:"request_id"`
+	TenantID       tenant.ID        `bun:"tenant_id"`
+	ID             uuid.UUID        `bun:"id"`
+	At             time.Time        `bun:"at"`
+	ActorKind      tenant.ActorKind `bun:"actor_kind"`
+	ActorID        *uuid.UUID       `bun:"actor_id"`
+	ImpersonatorID *uuid.UUID       `bun:"impersonator_id"`
+	Act            string           `bun:"act"`
+	ObjectKind     string           `bun:"object_kind"`
+	ObjectID       string           `bun:"object_id"`
+	Detail         map[string]any   `bun:"detail,type:jsonb"`
+	Personal       map[string]any   `bun:"personal,type:jsonb"`
+	RequestID      string           `bun:"request_id"`
+	// Erased: the personal part was emptied.
+	Erased bool `bun:"erased"`
+	// Seq is the line's link in the chain; nil until it is sealed.
+	Seq      *int64     `bun:"seq"`
+	SealedAt *time.Time `bun:"sealed_at"`
 }
 
 // Actor is the name to show: the personal part's, or "" after erasure.
@@ -91,22 +101,34 @@ func (l *Line) Actor() string {
 	return s
 }
 
+// Impersonator is the name of the staff member who acted as the actor, or "".
+func (l *Line) Impersonator() string {
+	s, _ := l.Personal["impersonator"].(string)
+	return s
+}
+
 // LogFilter narrows the audit log. Zero fields do not.
 type LogFilter struct {
 	// Board is whose log; the context's board when nil, else the platform's.
-	Board      tenant.ID
+	Board tenant.ID
+	// Everywhere reads all logs, in a platform transaction.
+	Everywhere bool
 	Act        string
 	ObjectKind string
 	ObjectID   string
-	ActorID    uuid.UUID
+	// ActorID is who acted, as themselves or as somebody else.
+	ActorID uuid.UUID
+	// From and To bound the time: From <= at < To.
+	From, To time.Time
 	// Before continues a list: the last line's time and id.
 	Before   time.Time
 	BeforeID uuid.UUID
-	// Limit is 50 when zero, 500 at most.
+	// Limit is 50 when zero, 1000 at most.
 	Limit int
 }
 
-// Log lists the audit log of one domain, newest first.
+// Log lists the audit log of one domain, newest first. It goes by key, so that
+// the last page of a million lines costs what the first does.
 func Log(ctx context.Context, tx bun.IDB, f LogFilter) ([]Line, error) {
 	board := f.Board
 	if t := tenant.From(ctx); t != nil && board.IsNil() {
@@ -116,23 +138,51 @@ func Log(ctx context.Context, tx bun.IDB, f LogFilter) ([]Line, error) {
 	if limit <= 0 {
 		limit = 50
 	}
-	q, args := `SELECT tenant_id, id, at, actor_kind, actor_id, act, object_kind, object_id, detail, personal, request_id
-		FROM audit_log WHERE tenant_id = ?`, []any{board}
-	where := func(cond string, set bool, vs ...any) {
+	limit = min(limit, 1000)
+	cond, args := `true`, []any{}
+	where := func(c string, set bool, vs ...any) {
 		if set {
-			q += " AND " + cond
+			cond += " AND " + c
 			args = append(args, vs...)
 		}
 	}
+	where("tenant_id = ?", !f.Everywhere, board)
 	where("act = ?", f.Act != "", f.Act)
 	where("object_kind = ?", f.ObjectKind != "", f.ObjectKind)
 	where("object_id = ?", f.ObjectID != "", f.ObjectID)
-	where("actor_id = ?", f.ActorID != uuid.Nil, f.ActorID)
-	where("at <= ? AND (at < ? OR id < ?)", !f.Before.IsZero(), f.Before, f.Before, f.BeforeID)
-	args = append(args, min(limit, 500))
+	where("at >= ?", !f.From.IsZero(), f.From)
+	where("at < ?", !f.To.IsZero(), f.To)
+	where("(at, id) < (?, ?)", !f.Before.IsZero(), f.Before, f.BeforeID)
+	page := func(more string) string {
+		return `SELECT * FROM audit_log WHERE ` + cond + more + ` ORDER BY at DESC, id DESC LIMIT ?`
+	}
+	q, all := page(""), append(slices.Clone(args), limit)
+	if f.ActorID != uuid.Nil {
+		// Two arms, each with an index of its own: an OR has none in this order.
+		q = `SELECT * FROM ((` + page(" AND actor_id = ?") + `) UNION ALL (` + page(" AND impersonator_id = ? AND actor_id IS DISTINCT FROM ?") + `)) AS x ORDER BY at DESC, id DESC LIMIT ?`
+		all = slices.Concat(args, []any{f.ActorID, limit}, args, []any{f.ActorID, f.ActorID, limit, limit})
+	}
 	var out []Line
-	if err := tx.NewRaw(q+` ORDER BY at DESC, id DESC LIMIT ?`, args...).Scan(ctx, &out); err != nil {
+	err := tx.NewRaw(`SELECT l.tenant_id, l.id, l.at, l.actor_kind, l.actor_id, l.impersonator_id, l.act, l.object_kind, l.object_id, l.detail, l.personal, l.request_id,
+			l.salt IS NULL AS erased, c.seq, c.sealed_at
+		FROM (`+q+`) AS l LEFT JOIN audit_chain AS c ON c.tenant_id = l.tenant_id AND c.id = l.id ORDER BY l.at DESC, l.id DESC`, all...).Scan(ctx, &out)
+	if err != nil {
 		return nil, fmt.Errorf("audit log: %w", err)
 	}
 	return out, nil
+}
+
+// Acts lists the acts that stand in one log, by name. It jumps from one to the
+// next by the index, however many lines there are.
+func Acts(ctx context.Context, tx bun.IDB, board tenant.ID) ([]string, error) {
+	if t := tenant.From(ctx); t != nil && board.IsNil() {
+		board = t.ID
+	}
+	var out []string
+	err := tx.NewRaw(`WITH RECURSIVE x AS (
+			(SELECT act FROM audit_log WHERE tenant_id = ? ORDER BY act LIMIT 1)
+			UNION ALL
+			SELECT (SELECT l.act FROM audit_log AS l WHERE l.tenant_id = ? AND l.act > x.act ORDER BY l.act LIMIT 1) FROM x WHERE x.act IS NOT NULL)
+		SELECT act FROM x WHERE act IS NOT NULL LIMIT 500`, board, board).Scan(ctx, &out)
+	return out, err
 }

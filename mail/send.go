@@ -355,6 +355,25 @@ func NewSMTP(raw string) (*SMTP, error) {
 // errNoMailbox is a refusal that says the address itself is no good.
 var errNoMailbox = errors.New("no such mailbox")
 
+// Check greets the server and signs in as Send does, and sends nothing. The
+// error names no password.
+func (s *SMTP) Check(ctx context.Context) error {
+	c, err := gomail.NewClient(s.host, s.opts...)
+	if err != nil {
+		return errors.New("the mail server's settings do not work")
+	}
+	if err := c.DialWithContext(ctx); err != nil {
+		var op *net.OpError
+		var dns *net.DNSError
+		if errors.As(err, &op) || errors.As(err, &dns) {
+			return errors.New("the mail server does not answer")
+		}
+		return errors.New("the mail server answers, but greeting or signing in failed")
+	}
+	_ = c.Close() // it let us in: how it says goodbye is all one
+	return nil
+}
+
 // Send implements Transport.
 func (s *SMTP) Send(ctx context.Context, m *gomail.Msg) error {
 	c, err := gomail.NewClient(s.host, s.opts...)

@@ -102,16 +102,16 @@ func run(ctx context.Context, ownerURL string, fn func(*sql.Conn, *migrate.Migra
 	return fn(conn, migrate.NewMigrator(db, found, migrate.WithMarkAppliedOnSuccess(true)))
 }
 
-// ensureRoles makes the three group roles that policies name, and the logins.
-// The search role owns SECURITY DEFINER functions and can never sign in.
+// ensureRoles makes the group roles that policies name, and the logins.
+// The roles of search and audit own SECURITY DEFINER functions and can never sign in.
 func ensureRoles(ctx context.Context, conn *sql.Conn, appURL, platformURL string) error {
-	for _, r := range []string{"shingle_app", "shingle_platform", "shingle_search"} {
+	for _, r := range []string{"shingle_app", "shingle_platform", "shingle_search", "shingle_audit"} {
 		if err := createRole(ctx, conn, r, "NOLOGIN"); err != nil {
 			return err
 		}
 	}
-	// To hand functions over to shingle_search the owner must be a member of it.
-	if err := exec(ctx, conn, `GRANT shingle_search TO CURRENT_USER`); err != nil {
+	// To hand functions over to them the owner must be a member.
+	if err := exec(ctx, conn, `GRANT shingle_search, shingle_audit TO CURRENT_USER`); err != nil {
 		return err
 	}
 	for group, u := range map[string]string{"shingle_app": appURL, "shingle_platform": platformURL} {

@@ -208,6 +208,18 @@ type Actor struct {
 	ID   uuid.UUID
 	// Label is for the audit log's personal part.
 	Label string
+	// Impersonator is the staff member who acts as ID, when one does, with the
+	// label for the same place.
+	Impersonator      uuid.UUID
+	ImpersonatorLabel string
+}
+
+// NullImpersonator is the impersonator's ID for a nullable column.
+func (a Actor) NullImpersonator() *uuid.UUID {
+	if a.Impersonator == uuid.Nil {
+		return nil
+	}
+	return &a.Impersonator
 }
 
 // NullID is the actor's ID for a nullable column.

@@ -24,6 +24,7 @@ import (
 
 	"shingle/accounts"
 	"shingle/authz"
+	"shingle/authz/chain"
 	"shingle/billing"
 	"shingle/billing/meter"
 	"shingle/billing/plans"
@@ -310,7 +311,9 @@ func (a *app) registerTasks(ctx context.Context) error {
 	a.plans.Register(a.mux)
 	a.domains.Register(a.mux)
 	a.certs.Register(a.mux)
-	return errors.Join(a.certs.Schedule(ctx), a.domains.Schedule(ctx), jobs.Schedule(ctx), a.identities.Schedule(ctx), a.sweeper.Schedule(ctx), a.search.Schedule(ctx), a.billing.Schedule(ctx), a.candidates.Schedule(ctx), a.plans.Schedule(ctx))
+	sealer := &chain.Sealer{Platform: a.platform, Log: a.log}
+	sealer.Register(a.mux)
+	return errors.Join(sealer.Schedule(ctx), a.certs.Schedule(ctx), a.domains.Schedule(ctx), jobs.Schedule(ctx), a.identities.Schedule(ctx), a.sweeper.Schedule(ctx), a.search.Schedule(ctx), a.billing.Schedule(ctx), a.candidates.Schedule(ctx), a.plans.Schedule(ctx))
 }
 
 // brand is a board's colours for its mails.

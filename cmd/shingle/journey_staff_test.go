@@ -124,6 +124,16 @@ func TestJourneyStaff(t *testing.T) {
 		t.Errorf("a task that was retried and done is still shown")
 	}
 
+	// Every act stands in the log, for the staff and for the board.
+	visit(t, ctx, w.platform+"/staff/audit", 200)
+	says(t, ctx, "Board: suspended", "Postings that break the rules", "Board: fee changed")
+	w.page(t, ctx, "staff-audit")
+	visit(t, boss, w.board(slug)+"/admin/audit", 200)
+	says(t, boss, "Board: created")
+	w.page(t, boss, "admin-audit")
+	visit(t, boss, w.board(slug)+"/admin/audit?actor=nobody@at.all.example", 200)
+	w.page(t, boss, "admin-audit-none")
+
 	for _, p := range []string{"orders", "tasks", "events"} {
 		visit(t, ctx, w.platform+"/staff/"+p, 200)
 		w.page(t, ctx, "staff-"+p)

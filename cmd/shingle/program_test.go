@@ -97,8 +97,17 @@ func TestContract(t *testing.T) {
 	if got := out(t, w.shell(t, `exec "$1" search rebuild --board tidal`)); got != "tidal: rebuilt\n" {
 		t.Errorf("search rebuild says %q", got)
 	}
-	if got := out(t, w.shell(t, `exec "$1" doctor`)); strings.Contains(got, "no  ") || !strings.Contains(got, "Row level security") {
+	if got := out(t, w.shell(t, `exec "$1" doctor`)); strings.Contains(got, "NO  ") || !strings.Contains(got, "Row level security") {
 		t.Errorf("doctor says:\n%s", got)
+	}
+	if got := out(t, w.shell(t, `exec "$1" doctor isolation`)); strings.Contains(got, "CROSSED  ") || !strings.Contains(got, ", 0 unknown, 0 CROSSED\n") {
+		t.Errorf("doctor isolation says:\n%s", got)
+	}
+	if got := out(t, w.shell(t, `exec "$1" doctor audit --board orbit`)); !strings.HasPrefix(got, "ok  orbit: ") {
+		t.Errorf("doctor audit says:\n%s", got)
+	}
+	if said := refusal(t, w.shell(t, `exec "$1" doctor audit --board orbit --head 9999999:`+strings.Repeat("ab", 32)), 1); !strings.Contains(said, "NO  orbit: ") || !strings.Contains(said, "the tail was cut") {
+		t.Errorf("a cut tail: doctor audit says:\n%s", said)
 	}
 	if got := out(t, w.shell(t, `exec "$1" migrate status`)); got != "up to date\n" {
 		t.Errorf("migrate status says %q", got)

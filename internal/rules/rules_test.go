@@ -29,6 +29,7 @@ var layers = []struct {
 	{"tasks", []string{"tasks"}},
 	{"ground", []string{"mail", "authz"}},
 	{"features", []string{"listings", "search", "billing", "candidates", "accounts", "themes", "domains"}},
+	{"doctor", []string{"doctor"}},
 	{"web", []string{"web"}},
 	{"cmd", []string{"cmd", "deploy"}},
 }

@@ -87,7 +87,7 @@ func (a *Admin) Routes() []route.Route {
 		{Method: route.POST, Path: "/admin/enter", Handle: a.enter, Can: authz.Public},
 		{Method: route.POST, Path: "/admin/sign-out", Handle: a.signOut, Can: authz.SignedIn},
 	}
-	return slices.Concat(own, a.workRoutes(), a.boardRoutes(), a.teamRoutes(), a.mailRoutes(), a.domainRoutes(), a.redirectRoutes(), a.accessRoutes(), a.planRoutes())
+	return slices.Concat(own, a.workRoutes(), a.boardRoutes(), a.teamRoutes(), a.mailRoutes(), a.domainRoutes(), a.redirectRoutes(), a.accessRoutes(), a.planRoutes(), a.auditRoutes())
 }
 
 const (
@@ -173,6 +173,7 @@ var nav = []struct{ key, url, icon, object, action string }{
 	{"admin.nav.redirects", "/admin/redirects", "arrow-back-up", "redirect", "read"},
 	{"admin.nav.mail", "/admin/mail", "mail", "mail", "read"},
 	{"admin.nav.team", "/admin/team", "users", "team", "read"},
+	{"admin.nav.audit", "/admin/audit", "list-check", "audit", "read"},
 	{"admin.nav.settings", "/admin/settings", "settings", "settings", "read"},
 }
 

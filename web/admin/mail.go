@@ -224,7 +224,7 @@ func (a *Admin) showSuppressed(c *gin.Context, status int, typed string, errs ma
 func (a *Admin) suppress(c *gin.Context) error {
 	address, err := mail.Fold(c.PostForm("address"))
 	if err == nil {
-		err = a.act(c, authz.Act{Act: "mail.suppressed", ObjectKind: "address"}, func(ctx context.Context, tx bun.IDB) error {
+		err = a.act(c, authz.Act{Act: "mail.suppressed", ObjectKind: "address", Personal: map[string]any{"address": address}}, func(ctx context.Context, tx bun.IDB) error {
 			return mail.Suppress(ctx, tx, address, "manual", "")
 		})
 	}
@@ -238,7 +238,7 @@ func (a *Admin) suppress(c *gin.Context) error {
 }
 
 func (a *Admin) liftSuppression(c *gin.Context) error {
-	err := a.act(c, authz.Act{Act: "mail.suppression_lifted", ObjectKind: "address"}, func(ctx context.Context, tx bun.IDB) error {
+	err := a.act(c, authz.Act{Act: "mail.suppression_lifted", ObjectKind: "address", Personal: map[string]any{"address": c.PostForm("address")}}, func(ctx context.Context, tx bun.IDB) error {
 		return mail.Lift(ctx, tx, c.PostForm("address"))
 	})
 	if err != nil && !fault.Is(err, fault.NotFound) {

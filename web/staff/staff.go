@@ -88,7 +88,7 @@ func (s *Staff) Routes() []route.Route {
 		{Method: GET, Path: "/staff/events", Handle: s.events, Can: authz.Can("event", "read")},
 		{Method: POST, Path: "/staff/events/:id/apply", Handle: s.applyEvent, Can: authz.Can("event", "apply")},
 		{Method: GET, Path: "/staff/mail", Handle: s.mail, Can: authz.Can("mail", "read")},
-	}, s.teamRoutes())
+	}, s.teamRoutes(), s.auditRoutes())
 }
 
 // render shows a page in the staff shell.
@@ -119,6 +119,7 @@ func (s *Staff) page(c *gin.Context, title string) console.Page {
 		{"staff.nav.events", "/staff/events", "inbox", authz.Can("event", "read")},
 		{"staff.nav.mail", "/staff/mail", "mail", authz.Can("mail", "read")},
 		{"staff.nav.team", "/staff/team", "users", authz.Can("staff", "read")},
+		{"staff.nav.audit", "/staff/audit", "list-check", authz.Can("audit", "read")},
 	} {
 		if s.Allowed(c, n.can) {
 			p.Nav = append(p.Nav, item(n.key, n.url, n.icon, n.can))
