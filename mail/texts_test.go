@@ -297,3 +297,45 @@ func TestARivalHasNoWords(t *testing.T) {
 		}
 	})
 }
+
+// With a domain of its own that also takes what comes back, no mail to seekers,
+// applicants or employers names the platform: not its headers, not its envelope.
+func TestABoardsMailNamesNobodyElse(t *testing.T) {
+	t.Parallel()
+	o := newOwn(t)
+	o.save(t, "acme.example")
+	_, keys := o.state(t)
+	o.zone.set(keys[0].Selector+"._domainkey.acme.example", keys[0].Record())
+	o.zone.mu.Lock()
+	o.zone.cname["bounce.acme.example"] = "returns.example"
+	o.zone.mu.Unlock()
+	o.look(t)
+	n := 0
+	for _, k := range mail.BoardKinds() {
+		for _, lang := range mail.Languages {
+			m := mail.Sample(k.Name, lang, k.Name+"."+lang+"@x.example", "https://jobs.acme.example/here")
+			m.Key = k.Name + lang
+			o.queue(t, m)
+			n++
+		}
+	}
+	o.send(t)
+	list, err := o.box.List(1000, "")
+	if err != nil || len(list) != n+1 {
+		t.Fatalf("%d mails, want %d and the team's word that the domain is verified: %v", len(list), n, err)
+	}
+	for _, m := range list {
+		if !strings.Contains(m.From, "hello@acme.example") {
+			t.Errorf("%s comes from %s", m.Kind, m.From)
+		}
+		all := m.Subject + m.Text + m.HTML
+		for _, f := range m.Header {
+			all += f.Name + ": " + f.Value + "\n"
+		}
+		for _, name := range []string{"shingle", "platform", "returns.example"} {
+			if i := strings.Index(strings.ToLower(all), name); i >= 0 {
+				t.Errorf("%s holds %q: …%.120s…", m.Kind, name, all[max(0, i-60):])
+			}
+		}
+	}
+}

@@ -108,7 +108,7 @@ func (s *Staff) liftSuppression(c *gin.Context) error {
 		if err := mail.Lift(ctx, tx, address); err != nil {
 			return err
 		}
-		return authz.Record(ctx, tx, authz.Act{Act: "mail.suppression_lifted", ObjectKind: "address", ObjectID: strings.ToLower(address)})
+		return authz.Record(ctx, tx, authz.Act{Act: "mail.suppression_lifted", ObjectKind: "address", Personal: map[string]any{"address": strings.ToLower(address)}})
 	})
 	if err != nil && !fault.Is(err, fault.NotFound) { // lifted by a colleague meanwhile
 		return err
