@@ -62,7 +62,7 @@ var Catalogue = [...]Entry{
 	{"redirect", "read", OnBoard},
 	{"redirect", "write", OnBoard},
 	{"mail", "read", OnBoard | OnPlatform},
-	{"mail", "write", OnBoard},
+	{"mail", "write", OnBoard | OnPlatform},
 	{"audit", "read", OnBoard | OnPlatform},
 	{"plan", "read", OnBoard | OnPlatform},
 	{"plan", "manage", OnBoard},

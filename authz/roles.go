@@ -59,7 +59,7 @@ var builtins = [...]builtin{
 	}},
 	{name: Superadmin, scope: OnPlatform, all: true},
 	{name: Support, scope: OnPlatform, can: []string{
-		"board: read create suspend", "domain: read write", "order: read", "task: read retry", "event: read", "mail: read", "audit: read", "staff: read", "plan: read",
+		"board: read create suspend", "domain: read write", "order: read", "task: read retry", "event: read", "mail: read write", "audit: read", "staff: read", "plan: read",
 	}},
 	{name: Billing, scope: OnPlatform, can: []string{
 		"board: read fee", "order: read", "event: read apply", "audit: read", "task: read", "staff: read", "plan: read write",

@@ -8,10 +8,12 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/google/uuid"
 	"github.com/stripe/stripe-go/v76"
 	"github.com/uptrace/bun"
+	"golang.org/x/text/unicode/norm"
 
 	"shingle/internal/fault"
 	"shingle/internal/pg"
@@ -134,8 +136,42 @@ func (s *Service) sessionParams(ctx context.Context, o *Order, success, cancel s
 	}
 	if o.ChargeMode == Destination {
 		p.PaymentIntentData.TransferData = &stripe.CheckoutSessionPaymentIntentDataTransferDataParams{Destination: stripe.String(o.StripeAccount)}
+		// The platform is the merchant, so the bank's line begins with its name:
+		// the buyer knows the board's. A direct charge has the owner's own line.
+		if suffix := statementSuffix(board.Name); suffix != "" {
+			p.PaymentIntentData.StatementDescriptorSuffix = stripe.String(suffix)
+		}
 	}
 	return p
+}
+
+// maxSuffix leaves room for the account's prefix: Stripe prints 22 characters in all.
+const maxSuffix = 12
+
+// statementSuffix is a board's name as banks print it: Latin capitals, digits,
+// dots, hyphens and blanks, with at least one letter; "" when nothing fits.
+func statementSuffix(name string) string {
+	var b strings.Builder
+	for _, r := range norm.NFD.String(name) {
+		switch {
+		case 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z':
+			b.WriteRune(r)
+		case '0' <= r && r <= '9' || r == '.' || r == '-':
+			b.WriteRune(r)
+		case r == 'ß':
+			b.WriteString("ss")
+		case !unicode.Is(unicode.Mn, r):
+			b.WriteByte(' ')
+		}
+	}
+	s := strings.ToUpper(strings.Join(strings.Fields(b.String()), " "))
+	if len(s) > maxSuffix {
+		s = strings.TrimSpace(s[:maxSuffix])
+	}
+	if !strings.ContainsFunc(s, unicode.IsLetter) {
+		return ""
+	}
+	return s
 }
 
 // withSession adds the place that Stripe fills with the session's id; its

@@ -43,6 +43,9 @@ type Message struct {
 	// StopURL is the one-click unsubscribe address (RFC 8058), for mails that
 	// somebody subscribed to.
 	StopURL string
+	// Words stand in for the board's, by kind, for a test of words that are not
+	// saved. They have passed CheckText.
+	Words map[string]Text
 }
 
 // Item is a line of a digest.
@@ -63,6 +66,12 @@ type payload struct {
 	Quote   string `json:"quote,omitempty"`
 	Items   []Item `json:"items,omitempty"`
 	StopURL string `json:"stop_url,omitempty"`
+
+	Words map[string]Text `json:"words,omitempty"`
+}
+
+func (m *Message) payload() payload {
+	return payload{m.Data, m.URL, m.LinkURL, m.ReplyTo, m.Quote, m.Items, m.StopURL, m.Words}
 }
 
 type sendPayload struct {
@@ -84,7 +93,7 @@ func Queue(ctx context.Context, tx bun.IDB, m Message) error {
 	if locale == "" {
 		locale = "en"
 	}
-	raw, err := json.Marshal(payload{m.Data, m.URL, m.LinkURL, m.ReplyTo, m.Quote, m.Items, m.StopURL})
+	raw, err := json.Marshal(m.payload())
 	if err != nil {
 		return fmt.Errorf("mail %s: %w", m.Kind, err)
 	}

@@ -9,9 +9,11 @@ import (
 	"errors"
 	"fmt"
 	htmltemplate "html/template"
+	"maps"
 	"net"
 	netmail "net/mail"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	texttemplate "text/template"
@@ -28,8 +30,9 @@ import (
 //go:embed layout
 var layoutFiles embed.FS
 
-// Brand is how a board's mails look: safe CSS colours. Zero is the house style.
-type Brand struct{ Accent, AccentText string }
+// Brand is how a board's mails look: safe CSS colours, the accent also as it
+// reads on a dark ground. Zero is the house style.
+type Brand struct{ Accent, AccentText, DarkAccent string }
 
 // Sender fills and sends queued mails.
 type Sender struct {
@@ -109,7 +112,10 @@ func (s *Sender) send(ctx context.Context, t *tasks.Task) error {
 		if reason, err = suppressed(ctx, tx, r.Recipient); err != nil {
 			return err
 		}
-		from, err = originOf(ctx, tx)
+		if from, err = originOf(ctx, tx); err != nil {
+			return err
+		}
+		from.words, err = wordsFor(ctx, tx, r.Kind, r.Locale)
 		return err
 	})
 	if errors.Is(err, sql.ErrNoRows) {
@@ -155,10 +161,10 @@ func (s *Sender) send(ctx context.Context, t *tasks.Task) error {
 // view is what the layout sees.
 type view struct {
 	*filled
-	Locale, Dir, Board, URL, LinkURL, Quote, Code, Why, StopText, StopURL, Fallback, Accent, AccentText string
+	Locale, Dir, Board, URL, LinkURL, Code, Why, StopText, StopURL, Fallback, Accent, AccentText, DarkAccent string
 
-	QuoteLines []string
-	Items      []Item
+	Quote []string
+	Items []Item
 	// What the board puts under all its mails.
 	Footer, Postal []string
 }
@@ -167,6 +173,8 @@ type view struct {
 type origin struct {
 	identity *Identity
 	key      *Key
+	// words are the board's own, by kind.
+	words map[string]Text
 }
 
 // originOf reads the identity of the context's board; the platform has none.
@@ -201,30 +209,16 @@ func (s *Sender) build(ctx context.Context, r *row, from *origin) (*gomail.Msg, 
 	if err := json.Unmarshal(r.Payload, &p); err != nil {
 		return nil, fmt.Errorf("mail payload: %w", err)
 	}
-	name, replyTo, brand := s.PlatformName, p.ReplyTo, Brand{}
+	name, replyTo := s.PlatformName, p.ReplyTo
 	if t := tenant.From(ctx); t != nil {
 		name = t.Name
 		if replyTo == "" {
 			replyTo = t.ContactEmail
 		}
-		if s.Brand != nil {
-			brand = s.Brand(ctx, t)
-		}
 	}
-	if brand.Accent == "" {
-		brand = Brand{Accent: "#1d4ed8", AccentText: "#ffffff"}
-	}
-	data := Data{}
-	for k, v := range p.Data {
-		data[k] = v
-	}
-	data["Board"] = name
-	v, err := s.view(r, &p, data, brand)
+	v, err := s.view(ctx, r, &p, name, from)
 	if err != nil {
 		return nil, err
-	}
-	if i := from.identity; i != nil {
-		v.Footer, v.Postal = lines(i.Footer), lines(i.Postal)
 	}
 	address := from.address(s.From)
 	m, err := s.message(r, v, name, replyTo, address)
@@ -259,30 +253,58 @@ func lines(s string) []string {
 	return strings.Split(strings.ReplaceAll(s, "\r\n", "\n"), "\n")
 }
 
-func (s *Sender) view(r *row, p *payload, data Data, brand Brand) (*view, error) {
-	f, err := s.words.fill(r.Kind, r.Locale, data)
+// view fills the words and dresses them in the board's colours.
+func (s *Sender) view(ctx context.Context, r *row, p *payload, name string, from *origin) (*view, error) {
+	brand := Brand{}
+	if t := tenant.From(ctx); t != nil && s.Brand != nil {
+		brand = s.Brand(ctx, t)
+	}
+	if brand.Accent == "" {
+		brand = Brand{Accent: "#1d4ed8", AccentText: "#ffffff", DarkAccent: "#8ab4ff"}
+	}
+	if brand.DarkAccent == "" {
+		brand.DarkAccent = "#e8eaed"
+	}
+	data := Data{}
+	maps.Copy(data, p.Data)
+	data["Board"] = name
+	own := maps.Clone(from.words)
+	if own == nil {
+		own = map[string]Text{}
+	}
+	maps.Copy(own, p.Words)
+	f, err := s.words.fill(r.Kind, r.Locale, data, own[r.Kind])
 	if err != nil {
 		return nil, err
 	}
-	foot, err := s.words.fill("mail-footer", r.Locale, data)
-	if err != nil {
-		return nil, err
-	}
-	v := &view{filled: f, Locale: r.Locale, Dir: "ltr", Board: data["Board"].(string), URL: p.URL, LinkURL: p.LinkURL, Quote: p.Quote, Items: p.Items,
-		Why: foot.Lines[0], StopText: foot.Lines[1], Fallback: foot.Lines[2], StopURL: p.StopURL, Accent: brand.Accent, AccentText: brand.AccentText}
+	v := &view{filled: f, Locale: r.Locale, Dir: "ltr", Board: name, URL: p.URL, LinkURL: p.LinkURL, Quote: lines(p.Quote), Items: p.Items,
+		StopURL: p.StopURL, Accent: brand.Accent, AccentText: brand.AccentText, DarkAccent: brand.DarkAccent}
+	v.Why, v.StopText, v.Fallback = s.words.footer(r.Locale, data, own[Footer])
 	v.Code, _ = data["Code"].(string)
-	if p.Quote != "" {
-		v.QuoteLines = strings.Split(strings.ReplaceAll(p.Quote, "\r\n", "\n"), "\n")
+	if i := from.identity; i != nil {
+		v.Footer, v.Postal = lines(i.Footer), lines(i.Postal)
 	}
 	return v, nil
 }
 
-func (s *Sender) message(r *row, v *view, name, replyTo, from string) (*gomail.Msg, error) {
-	var html, text bytes.Buffer
-	if err := s.html.Execute(&html, v); err != nil {
-		return nil, err
+// parts are a mail's two bodies.
+func (s *Sender) parts(v *view) (html, text string, err error) {
+	var h, t bytes.Buffer
+	if err := s.html.Execute(&h, v); err != nil {
+		return "", "", err
 	}
-	if err := s.text.Execute(&text, v); err != nil {
+	if err := s.text.Execute(&t, v); err != nil {
+		return "", "", err
+	}
+	return h.String(), strings.TrimSpace(blankLines.ReplaceAllString(t.String(), "\n\n")) + "\n", nil
+}
+
+// blankLines are what parts of the layout leave that have nothing to say.
+var blankLines = regexp.MustCompile(`\n{3,}`)
+
+func (s *Sender) message(r *row, v *view, name, replyTo, from string) (*gomail.Msg, error) {
+	html, text, err := s.parts(v)
+	if err != nil {
 		return nil, err
 	}
 	// Whose program wrote the mail is nobody's business.
@@ -307,8 +329,8 @@ func (s *Sender) message(r *row, v *view, name, replyTo, from string) (*gomail.M
 		m.SetGenHeader(gomail.HeaderListUnsubscribe, "<"+v.StopURL+">")
 		m.SetGenHeader(gomail.HeaderListUnsubscribePost, "List-Unsubscribe=One-Click")
 	}
-	m.SetBodyString(gomail.TypeTextPlain, strings.TrimSpace(text.String())+"\n")
-	m.AddAlternativeString(gomail.TypeTextHTML, html.String())
+	m.SetBodyString(gomail.TypeTextPlain, text)
+	m.AddAlternativeString(gomail.TypeTextHTML, html)
 	return m, nil
 }
 

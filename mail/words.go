@@ -10,14 +10,17 @@ import (
 	"text/template"
 
 	"github.com/BurntSushi/toml"
+
+	"shingle/internal/fault"
 )
 
 //go:embed words/*.toml
 var wordFiles embed.FS
 
-// words are one kind's texts in one language. Each is a text/template over
-// the message's data.
+// words are one kind's texts in one language. Those that boards may write are
+// a Text; the others are text/templates over the message's data.
 type words struct {
+	Text      Text        `toml:"text"`
 	Subject   string      `toml:"subject"`
 	Preheader string      `toml:"preheader"`
 	Lines     []string    `toml:"lines"`
@@ -43,14 +46,24 @@ func LoadCatalogue() (*Catalogue, error) {
 		if _, err := toml.DecodeFS(wordFiles, f, w); err != nil {
 			return nil, fmt.Errorf("mail words %s: %w", path.Base(f), err)
 		}
-		if w.Subject == "" || len(w.Lines) == 0 {
+		name := strings.TrimSuffix(path.Base(f), ".toml")
+		if kind, _, _ := strings.Cut(name, "."); KindOf(kind) != nil {
+			if w.Text, err = CheckText(kind, w.Text); err != nil {
+				return nil, fmt.Errorf("mail words %s: %v", path.Base(f), fault.FieldsOf(err))
+			}
+		} else if w.Subject == "" || len(w.Lines) == 0 {
 			return nil, fmt.Errorf("mail words %s: a subject and a first line are needed", path.Base(f))
 		}
-		c.kinds[strings.TrimSuffix(path.Base(f), ".toml")] = w
+		c.kinds[name] = w
+	}
+	for _, k := range kinds {
+		if c.kinds[k.Name+".en"] == nil {
+			return nil, fmt.Errorf("mail %s has no words", k.Name)
+		}
 	}
 	for name := range c.kinds {
 		kind, locale, _ := strings.Cut(name, ".")
-		for _, other := range []string{"en", "de"} {
+		for _, other := range Languages {
 			if c.kinds[kind+"."+other] == nil {
 				return nil, fmt.Errorf("mail %s has words in %s but not in %s", kind, locale, other)
 			}
@@ -59,24 +72,79 @@ func LoadCatalogue() (*Catalogue, error) {
 	return c, nil
 }
 
+// Shipped are our own words of a kind that boards may write.
+func (c *Catalogue) Shipped(kind, locale string) Text {
+	if w := c.of(kind, locale); w != nil {
+		return w.Text
+	}
+	return nil
+}
+
+// of finds a kind's words in a language, in English where it has none.
+func (c *Catalogue) of(kind, locale string) *words {
+	if w := c.kinds[kind+"."+languageOf(locale)]; w != nil {
+		return w
+	}
+	return c.kinds[kind+".en"]
+}
+
 // filled is a kind's words with the data in them.
 type filled struct {
 	Subject, Preheader, Button, Link string
-	Lines, After                     []string
 	Facts                            [][2]string
+	Blocks                           []block
 }
 
-// fill puts the data into the words. A line that comes out empty is left out,
-// so that words can hold conditions.
-func (c *Catalogue) fill(kind, locale string, data Data) (*filled, error) {
-	lang, _, _ := strings.Cut(locale, "-")
-	w := c.kinds[kind+"."+lang]
-	if w == nil {
-		w = c.kinds[kind+".en"]
-	}
+// block is a part of a mail from above to below: text ("head", "text",
+// "small") or something of the layout, by the name of its placeholder.
+type block struct {
+	Kind  string
+	Lines []string
+}
+
+// fill puts the data into the words: the board's, when it has its own, and the
+// shipped ones. Own words that cannot be read any more give way: the mail goes out.
+func (c *Catalogue) fill(kind, locale string, data Data, own Text) (*filled, error) {
+	w := c.of(kind, locale)
 	if w == nil {
 		return nil, fmt.Errorf("no words for mail %s", kind)
 	}
+	k := KindOf(kind)
+	if k == nil {
+		return w.fill(kind, data)
+	}
+	v := k.values(data, locale)
+	if len(own) > 0 {
+		if f, err := k.compose(own, v); err == nil && f.Subject != "" {
+			return f, nil
+		}
+	}
+	return k.compose(w.Text, v)
+}
+
+// footer is what stands under every mail: why it came, how to stop it, and
+// what to do when the button does not work.
+func (c *Catalogue) footer(locale string, data Data, own Text) (why, stop, fallback string) {
+	k := KindOf(Footer)
+	v := k.values(data, locale)
+	shipped := c.Shipped(Footer, locale)
+	line := func(field string) string {
+		for _, t := range []Text{own, shipped} {
+			if t[field] == "" {
+				continue
+			}
+			if pieces, problem := parse(t[field], func(name string) bool { return k.name(name) != nil }); problem == "" {
+				return oneLine(say(pieces, v))
+			}
+		}
+		return ""
+	}
+	return line("why"), line("stop"), line("fallback")
+}
+
+// fill runs the templates of a mail that boards do not write. A line that comes
+// out empty is left out, so that words can hold conditions.
+func (w *words) fill(kind string, data Data) (*filled, error) {
 	var firstErr error
 	say := func(text string) string {
 		t, err := template.New(kind).Option("missingkey=zero").Parse(text)
@@ -91,15 +159,24 @@ func (c *Catalogue) fill(kind, locale string, data Data) (*filled, error) {
 		}
 		return ""
 	}
-	all := func(texts []string) (out []string) {
-		for _, t := range texts {
-			if s := say(t); s != "" {
-				out = append(out, s)
+	f := &filled{Subject: oneLine(say(w.Subject)), Preheader: oneLine(say(w.Preheader)), Button: say(w.Button), Link: say(w.Link)}
+	for _, text := range w.Lines {
+		if s := say(text); s != "" {
+			as := "text"
+			if len(f.Blocks) == 0 {
+				as = "head"
 			}
+			f.Blocks = append(f.Blocks, block{as, []string{s}})
 		}
-		return out
 	}
-	f := &filled{Subject: oneLine(say(w.Subject)), Preheader: oneLine(say(w.Preheader)), Button: say(w.Button), Link: say(w.Link), Lines: all(w.Lines), After: all(w.After)}
+	for _, part := range []string{"message", "code", "details", "jobs", "button", "invoice_link"} {
+		f.Blocks = append(f.Blocks, block{Kind: part})
+	}
+	for _, text := range w.After {
+		if s := say(text); s != "" {
+			f.Blocks = append(f.Blocks, block{"small", []string{s}})
+		}
+	}
 	for _, fact := range w.Facts {
 		if v := say(fact[1]); v != "" {
 			f.Facts = append(f.Facts, [2]string{say(fact[0]), v})
@@ -119,7 +196,7 @@ func Kinds() ([]string, error) {
 	}
 	var out []string
 	for name := range c.kinds {
-		if kind, ok := strings.CutSuffix(name, ".en"); ok && kind != "mail-footer" {
+		if kind, ok := strings.CutSuffix(name, ".en"); ok && kind != Footer {
 			out = append(out, kind)
 		}
 	}

@@ -19,3 +19,15 @@ func (t Tokens) Accent() (accent, on string) {
 	}
 	return p.Hex(), q.Hex()
 }
+
+// DarkAccent is the primary colour as text on the dark ground of a mail, as
+// hex; "" when the tokens name none.
+func (t Tokens) DarkAccent() string {
+	p, ok := t.Dark["primary"]
+	if !ok {
+		if p, ok = t.Light["primary"]; !ok {
+			return ""
+		}
+	}
+	return p.Neighbour(4.5, Color{rgb, 0.11, 0.12, 0.14, 1}).Hex()
+}

@@ -253,7 +253,9 @@ func (a *app) mailParts() error {
 	a.identities = &mail.Identities{DB: a.db, Platform: a.platform, DNS: a.dns.Fresh(), Sealer: sealer, SPF: a.cfg.MailSPF, ReturnDomain: a.cfg.MailReturnDomain,
 		Reserved: []string{a.cfg.PlatformHost, a.cfg.BoardDomain, own}, Now: time.Now}
 	a.returns = &mail.Returns{Platform: a.platform, Refs: mail.Refs{Key: secret}, Now: time.Now}
-	return nil
+	a.sender = &mail.Sender{DB: a.db, Platform: a.platform, From: a.cfg.MailFrom, PlatformName: "Shingle", Brand: a.brand,
+		Identities: a.identities, Refs: mail.Refs{Key: secret}, ReturnDomain: a.cfg.MailReturnDomain}
+	return a.sender.Load()
 }
 
 func (a *app) newSearch() (*search.Service, error) {
@@ -291,11 +293,7 @@ func (a *app) registerTasks(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.sender = &mail.Sender{DB: a.db, Platform: a.platform, Transport: transport, From: a.cfg.MailFrom, PlatformName: "Shingle", Brand: a.brand,
-		Identities: a.identities, Refs: mail.Refs{Key: a.cfg.Secret()}, ReturnDomain: a.cfg.MailReturnDomain}
-	if err := a.sender.Load(); err != nil {
-		return err
-	}
+	a.sender.Transport = transport
 	figures := newTaskFigures(a.platform)
 	a.runner.Observe(figures.observe)
 	a.registry.MustRegister(figures)
@@ -323,7 +321,7 @@ func (a *app) brand(ctx context.Context, t *tenant.Tenant) mail.Brand {
 		return mail.Brand{}
 	}
 	accent, on := look.Accent()
-	return mail.Brand{Accent: accent, AccentText: on}
+	return mail.Brand{Accent: accent, AccentText: on, DarkAccent: look.DarkAccent()}
 }
 
 // together runs parts until ctx ends or one fails, and waits for all.

@@ -104,6 +104,17 @@ func TestJourneyStaff(t *testing.T) {
 		return nil
 	})
 
+	// An operator's mailbox sent the platform's mail back; now it works again.
+	w.sql(t, `INSERT INTO mail_suppressions (tenant_id, address, reason, note) VALUES ('00000000-0000-0000-0000-000000000000', $1, 'bounce', 'mailbox full')`, "full@harbourside.example")
+	visit(t, ctx, w.platform+"/staff/mail", 200)
+	w.page(t, ctx, "staff-mail")
+	visit(t, ctx, w.platform+"/staff/mail/suppressed", 200)
+	says(t, ctx, "full@harbourside.example", "mailbox full")
+	w.page(t, ctx, "staff-mail-suppressed")
+	press(t, ctx, `form[action$="/lift"] button`, 200)
+	says(t, ctx, "The platform writes to this address again.", "Everybody can be written to")
+	w.page(t, ctx, "staff-mail-suppressed-none")
+
 	// A task gave up while mail was away; retried, it is done and gone.
 	w.sql(t, `INSERT INTO tasks (tenant_id, id, kind, queue, attempts, last_error, failed_at)
 		SELECT id, gen_random_uuid(), 'candidates.digests', 'bulk', 12, 'mail server: connection refused', now() FROM boards WHERE slug = $1`, slug)

@@ -244,3 +244,6 @@ func (s *Store) History(ctx context.Context, tx bun.IDB) ([]Version, error) {
 func (r *Ready) Accent() (accent, on string) {
 	return r.Tokens.Accent()
 }
+
+// DarkAccent is the primary colour as it reads on a mail's dark ground, as hex.
+func (r *Ready) DarkAccent() string { return r.Tokens.DarkAccent() }

@@ -62,6 +62,8 @@ type Admin struct {
 	Files      *blob.Bucket
 	Mail       *mail.Identities
 	Plans      *plans.Service
+	// Letters knows what mails say and how they look.
+	Letters *mail.Sender
 	// MailFrom is the address of boards without one of their own.
 	MailFrom string
 	Now      func() time.Time

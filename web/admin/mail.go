@@ -19,8 +19,8 @@ import (
 	"shingle/web/route"
 )
 
-// mailRoutes are the pages of the board's mail: whose name it carries, what
-// became of it, and who must not be written to.
+// mailRoutes are the pages of the board's mail: whose name it carries, what it
+// says, what became of it, and who must not be written to.
 func (a *Admin) mailRoutes() []route.Route {
 	const GET, POST = route.GET, route.POST
 	can := authz.Can
@@ -30,6 +30,13 @@ func (a *Admin) mailRoutes() []route.Route {
 		{Method: POST, Path: "/admin/mail/check", Handle: a.checkMail, Can: can("mail", "write")},
 		{Method: POST, Path: "/admin/mail/rotate", Handle: a.rotateMailKey, Can: can("mail", "write")},
 		{Method: POST, Path: "/admin/mail/test", Handle: a.testMail, Can: can("mail", "write")},
+		{Method: GET, Path: "/admin/mail/texts", Handle: a.mailTexts, Can: can("mail", "read")},
+		{Method: GET, Path: "/admin/mail/texts/:kind", Handle: a.mailText, Can: can("mail", "read")},
+		{Method: POST, Path: "/admin/mail/texts/:kind", Handle: a.saveMailText, Can: can("mail", "write")},
+		{Method: GET, Path: "/admin/mail/texts/:kind/preview", Handle: a.previewMailText, Can: can("mail", "read")},
+		{Method: POST, Path: "/admin/mail/texts/:kind/preview", Handle: a.previewMailText, Can: can("mail", "read")},
+		{Method: POST, Path: "/admin/mail/texts/:kind/test", Handle: a.testMailText, Can: can("mail", "write")},
+		{Method: POST, Path: "/admin/mail/texts/:kind/restore", Handle: a.restoreMailText, Can: can("mail", "write")},
 		{Method: GET, Path: "/admin/mail/log", Handle: a.mailLog, Can: can("mail", "read")},
 		{Method: GET, Path: "/admin/mail/log.csv", Handle: a.mailLogCSV, Can: can("mail", "read")},
 		{Method: GET, Path: "/admin/mail/suppressed", Handle: a.suppressed, Can: can("mail", "read")},
