@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,8 +25,13 @@ type OperatorSession struct {
 	PolicyVersion               int64
 	UserAgent, Address          string
 	CreatedAt, SeenAt, ExpireAt time.Time
+	// FactorAt is when the second factor was proven last; zero for never.
+	FactorAt time.Time
+	// HasFactor tells that the operator has a passkey or an authenticator app.
+	HasFactor bool
 
 	hash, parent []byte
+	exempt       bool
 }
 
 // Domain is what authz.Gate resolves the session's permissions in.
@@ -34,6 +40,30 @@ func (s *OperatorSession) Domain() tenant.ID {
 		return tenant.Nil
 	}
 	return *s.Board
+}
+
+// Device is the browser and system that the session was made with, in a few
+// words of their own names.
+func (s *OperatorSession) Device() string {
+	first := func(names ...[2]string) string {
+		for _, n := range names {
+			if strings.Contains(s.UserAgent, n[0]) {
+				return n[1]
+			}
+		}
+		return ""
+	}
+	browser := first([2]string{"Edg/", "Edge"}, [2]string{"OPR/", "Opera"}, [2]string{"Firefox/", "Firefox"}, [2]string{"Chrome/", "Chrome"}, [2]string{"CriOS/", "Chrome"}, [2]string{"Safari/", "Safari"})
+	system := first([2]string{"iPhone", "iPhone"}, [2]string{"iPad", "iPad"}, [2]string{"Android", "Android"}, [2]string{"Windows", "Windows"}, [2]string{"Mac OS X", "macOS"}, [2]string{"CrOS", "ChromeOS"}, [2]string{"Linux", "Linux"})
+	switch {
+	case browser != "" && system != "":
+		return browser + " · " + system
+	case browser+system != "":
+		return browser + system
+	case s.UserAgent == "":
+		return "?"
+	}
+	return s.UserAgent
 }
 
 // SignedIn is a fresh session. Token goes into the cookie, until Expires.
@@ -48,15 +78,17 @@ type SignedIn struct {
 }
 
 type sessionRow struct {
-	TokenHash     []byte     `bun:"token_hash"`
-	BoardID       *tenant.ID `bun:"board_id"`
-	ParentHash    []byte     `bun:"parent_hash"`
-	UserAgent     string     `bun:"user_agent"`
-	Address       string     `bun:"address"`
-	CreatedAt     time.Time  `bun:"created_at"`
-	SeenAt        time.Time  `bun:"seen_at"`
-	ExpiresAt     time.Time  `bun:"expires_at"`
-	PolicyVersion int64      `bun:"policy_version"`
+	TokenHash     []byte       `bun:"token_hash"`
+	BoardID       *tenant.ID   `bun:"board_id"`
+	ParentHash    []byte       `bun:"parent_hash"`
+	UserAgent     string       `bun:"user_agent"`
+	Address       string       `bun:"address"`
+	CreatedAt     time.Time    `bun:"created_at"`
+	SeenAt        time.Time    `bun:"seen_at"`
+	ExpiresAt     time.Time    `bun:"expires_at"`
+	PolicyVersion int64        `bun:"policy_version"`
+	FactorAt      bun.NullTime `bun:"factor_at"`
+	HasFactor     bool         `bun:"has_factor"`
 
 	OperatorID  uuid.UUID    `bun:"operator_id"`
 	Email       string       `bun:"email"`
@@ -71,12 +103,14 @@ func (r *sessionRow) session() *OperatorSession {
 	return &OperatorSession{ID: publicID(r.TokenHash), Board: r.BoardID, PolicyVersion: r.PolicyVersion,
 		Operator:  Operator{r.OperatorID, r.Email, r.Name, r.Locale, r.HasPassword, r.Since, r.SignedInAt},
 		UserAgent: r.UserAgent, Address: r.Address, CreatedAt: r.CreatedAt, SeenAt: r.SeenAt, ExpireAt: r.ExpiresAt,
+		FactorAt: r.FactorAt.Time, HasFactor: r.HasFactor,
 		hash: r.TokenHash, parent: r.ParentHash}
 }
 
 // sessionQuery reads sessions that are alive at the instant of both "?": a
 // child lives no longer than its parent, whose row must still be there.
-const sessionQuery = `SELECT s.token_hash, s.board_id, s.parent_hash, s.user_agent, s.address, s.created_at, s.seen_at, s.expires_at,
+const sessionQuery = `SELECT s.token_hash, s.board_id, s.parent_hash, s.user_agent, s.address, s.created_at, s.seen_at, s.expires_at, s.factor_at,
+		(EXISTS (SELECT FROM operator_totp AS f WHERE f.operator_id = s.operator_id) OR EXISTS (SELECT FROM operator_passkeys AS f WHERE f.operator_id = s.operator_id)) AS has_factor,
 		CASE WHEN s.board_id IS NULL THEN (SELECT version FROM platform_policy) ELSE b.policy_version END AS policy_version,
 		o.id AS operator_id, o.email, o.name, o.locale, o.password_hash <> '' AS has_password, o.created_at AS since, o.signed_in_at
 	FROM operator_sessions AS s
@@ -108,7 +142,9 @@ func (s *Operators) SessionByToken(ctx context.Context, token string, board *ten
 	if now.Sub(row.SeenAt) > touchEvery {
 		s.touch(ctx, row, now)
 	}
-	return row.session(), nil
+	out := row.session()
+	out.exempt = s.exempt[out.Operator.Email] && !out.HasFactor
+	return out, nil
 }
 
 // touch prolongs a session. The request does not fail with it: the next use
@@ -123,13 +159,14 @@ func (s *Operators) touch(ctx context.Context, row *sessionRow, now time.Time) {
 }
 
 // startSession makes a session in the caller's transaction. With a parent it is
-// the parent's child on a board.
+// the parent's child on a board, and has proven what the parent has by then.
 func (s *Operators) startSession(ctx context.Context, tx bun.IDB, o *Operator, board *tenant.ID, parent []byte, c Client) (*SignedIn, error) {
 	token, hash := secret()
 	now := s.now()
 	expires := now.Add(operatorIdle)
-	_, err := tx.NewRaw(`INSERT INTO operator_sessions (token_hash, operator_id, board_id, parent_hash, user_agent, address, created_at, seen_at, expires_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, hash, o.ID, board, parent, c.agent(), c.Address, now, now, expires).Exec(ctx)
+	_, err := tx.NewRaw(`INSERT INTO operator_sessions (token_hash, operator_id, board_id, parent_hash, user_agent, address, created_at, seen_at, expires_at, factor_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT factor_at FROM operator_sessions WHERE token_hash = ?))`,
+		hash, o.ID, board, parent, c.agent(), c.Address, now, now, expires, parent).Exec(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -202,6 +202,9 @@ func (s *Operators) Reset(ctx context.Context, p Proof, password string, c Clien
 		if err != nil {
 			return err
 		}
+		if err := s.changed(tenant.WithActor(ctx, o.Actor(tenant.Operator)), tx, o, "password_changed", o.Email); err != nil {
+			return err
+		}
 		in, err = s.startSession(ctx, tx, o, nil, nil, c)
 		return err
 	})

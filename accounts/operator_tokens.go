@@ -21,6 +21,12 @@ const (
 	kindInvite   = "invite"
 	kindReset    = "reset"
 	kindSignUp   = "sign-up"
+	// What a passkey is to sign, for a new one, a sign-in, a check.
+	kindPasskeyNew, kindPasskeyIn, kindPasskeyCheck = "passkey-new", "passkey-in", "passkey-check"
+	// A sign-in at another provider under way, and one that waits to be linked.
+	kindOIDC, kindOIDCLink = "oidc", "oidc-link"
+	// A change of address: the one token goes to each.
+	kindAddressOld, kindAddressNew = "address-old", "address-new"
 )
 
 // operatorToken is a single-use secret of an operator.

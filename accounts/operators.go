@@ -7,11 +7,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-webauthn/webauthn/webauthn"
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
 	"shingle/internal/fault"
 	"shingle/internal/links"
+	"shingle/internal/seal"
 	"shingle/tenant"
 )
 
@@ -49,6 +51,12 @@ type Operators struct {
 	links     links.Links
 	now       func() time.Time
 	passwords *passwords
+
+	// Set by UseFactors and UseOIDC; nil where only sessions are asked for.
+	sealer *seal.Sealer
+	rp     *webauthn.WebAuthn
+	oidc   *OIDC
+	exempt map[string]bool
 }
 
 // NewOperators makes the service. It takes a moment: one password is hashed.

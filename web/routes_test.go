@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -28,6 +29,7 @@ import (
 	"shingle/domains/redirects"
 	"shingle/internal/dns"
 	"shingle/internal/links"
+	"shingle/internal/seal"
 	"shingle/internal/testkit"
 	"shingle/listings"
 	"shingle/mail"
@@ -95,6 +97,9 @@ func newHouse(t testing.TB) *house {
 	limits := accounts.NewLimiter(nil, time.Now)
 	h.operators, err = accounts.NewOperators(w.Platform, limits, h.links, time.Now)
 	must(err)
+	sealer, err := seal.New("second factors", bytes.Repeat([]byte{7}, 32))
+	must(err)
+	must(h.operators.UseFactors(sealer))
 	people := accounts.NewPeople(w.DB, limits, h.links, time.Now)
 	gate, err := authz.NewGate(w.Platform)
 	must(err)
@@ -164,6 +169,7 @@ func (h *house) signedIn(t *testing.T, domain tenant.ID, role string) (token str
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.StepUp(t, in.Token)
 	return in.Token
 }
 

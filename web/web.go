@@ -15,6 +15,7 @@ import (
 
 	"shingle/domains"
 	"shingle/domains/redirects"
+	"shingle/internal/fault"
 	"shingle/tenant"
 	"shingle/web/admin"
 	"shingle/web/api"
@@ -99,7 +100,7 @@ func (p *Parts) platformEngine(watch gin.HandlerFunc) (*gin.Engine, error) {
 		return nil, err
 	}
 	page := func(c *gin.Context, status int, err error) {
-		if strings.HasPrefix(c.Request.URL.Path, "/staff") && platform.Session(c) != nil {
+		if strings.HasPrefix(c.Request.URL.Path, "/staff") && platform.Session(c) != nil && !fault.Is(err, fault.StepUp) {
 			p.Staff.ErrorPage(c, status, err)
 			return
 		}

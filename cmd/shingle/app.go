@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
@@ -155,6 +156,9 @@ func (a *app) services() (err error) {
 	if a.operators, err = accounts.NewOperators(a.platform, a.limits, a.links, time.Now); err != nil {
 		return err
 	}
+	if err := a.operatorFactors(); err != nil {
+		return err
+	}
 	a.people = accounts.NewPeople(a.db, a.limits, a.links, time.Now)
 	a.sweeper = accounts.NewSweeper(a.platform, time.Now)
 	if a.gate, err = authz.NewGate(a.platform); err != nil {
@@ -184,6 +188,24 @@ func (a *app) services() (err error) {
 	}
 	a.launcher = &platform.Launcher{Platform: a.platform, Operators: a.operators, Notifier: a.notifier, Links: a.links, Plans: a.plans}
 	return nil
+}
+
+// operatorFactors are the operators' ways to prove who they are besides mail and
+// password.
+func (a *app) operatorFactors() error {
+	if a.cfg.OIDCIssuer != "" {
+		a.operators.UseOIDC(accounts.OIDC{Issuer: a.cfg.OIDCIssuer, ClientID: a.cfg.OIDCClientID, ClientSecret: a.cfg.OIDCClientSecret, Name: a.cfg.OIDCName,
+			HTTP: &http.Client{Timeout: 10 * time.Second}})
+	}
+	secret := a.cfg.Secret()
+	if len(secret) == 0 {
+		return nil // commands that show no page
+	}
+	sealer, err := seal.New("shingle second factors", secret)
+	if err != nil {
+		return err
+	}
+	return a.operators.UseFactors(sealer)
 }
 
 func (a *app) newDomains() (*domains.Service, error) {

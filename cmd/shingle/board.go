@@ -93,6 +93,7 @@ func staffCmd() *cobra.Command {
 				return plainError(err)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s is %s; sign in at %s\n", email, role, a.links.Platform("/sign-in"))
+			fmt.Fprintln(cmd.ErrOrStderr(), "They are asked to set up a second factor when they sign in.")
 			return nil
 		},
 	}
@@ -100,7 +101,33 @@ func staffCmd() *cobra.Command {
 	create.Flags().StringVar(&role, "role", "", strings.Join(authz.BuiltinRoles(tenant.Nil), ", "))
 	_ = create.MarkFlagRequired("email")
 	_ = create.MarkFlagRequired("role")
-	cmd.AddCommand(create)
+	var lost string
+	forget := &cobra.Command{
+		Use: "forget-factors", Short: "Remove the second factors of an operator who has lost them all", Args: cobra.NoArgs,
+		Long: "Make sure who asks: whoever reads this operator's mail can sign in afterwards. Their sessions end and they are told by mail.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a, err := open(cmd.Context(), "staff")
+			if err != nil {
+				return err
+			}
+			defer a.close()
+			err = a.platform.Write(cmd.Context(), func(ctx context.Context, tx bun.IDB) error {
+				o, err := a.operators.ByEmail(ctx, tx, lost)
+				if err != nil {
+					return err
+				}
+				return a.operators.ForgetFactors(ctx, tx, o)
+			})
+			if err != nil {
+				return plainError(err)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s has no second factor any more; all sign-ins have ended\n", lost)
+			return nil
+		},
+	}
+	forget.Flags().StringVar(&lost, "email", "", "their e-mail address")
+	_ = forget.MarkFlagRequired("email")
+	cmd.AddCommand(create, forget)
 	return cmd
 }
 

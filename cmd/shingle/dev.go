@@ -87,6 +87,9 @@ func runDev(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	defer a.close()
+	if err := a.exemptDemo(); err != nil {
+		return err
+	}
 	if w.sim != nil {
 		a.demoOnboard = w.sim.CompleteOnboarding
 	}

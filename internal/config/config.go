@@ -66,6 +66,13 @@ type Config struct {
 	SecretKey string `env:"SHINGLE_SECRET_KEY" secret:"all"`
 	BlobURL   string `env:"SHINGLE_BLOB_URL" secret:"url"`
 
+	// OIDC is the provider that operators may sign in at, besides the platform's
+	// own ways.
+	OIDCIssuer       string `env:"SHINGLE_OIDC_ISSUER"`
+	OIDCClientID     string `env:"SHINGLE_OIDC_CLIENT_ID"`
+	OIDCClientSecret string `env:"SHINGLE_OIDC_CLIENT_SECRET" secret:"all"`
+	OIDCName         string `env:"SHINGLE_OIDC_NAME"`
+
 	// TrustedProxies may say X-Forwarded-For and -Proto (CIDR).
 	TrustedProxies []string `env:"SHINGLE_TRUSTED_PROXIES"`
 	// EdgeHost is what boards' own hosts are pointed at; EdgeAddresses are for
@@ -235,6 +242,10 @@ func (c *Config) check(mode string, before Problems) Problems {
 	checkURL("SHINGLE_REDIS_URL", c.RedisURL, "redis", "rediss", "unix")
 	checkURL("SHINGLE_TYPESENSE_URL", c.TypesenseURL, "http", "https")
 	checkURL("SHINGLE_STRIPE_API_BASE", c.StripeAPIBase, "http", "https")
+	checkURL("SHINGLE_OIDC_ISSUER", c.OIDCIssuer, "https", "http")
+	if (c.OIDCIssuer == "") != (c.OIDCClientID == "") {
+		bad("SHINGLE_OIDC_ISSUER and SHINGLE_OIDC_CLIENT_ID go together: set both or neither")
+	}
 	checkURL("SHINGLE_SMTP_URL", c.SMTPURL, "smtp", "smtps")
 	checkURL("SHINGLE_BLOB_URL", c.BlobURL, "file", "mem", "s3")
 	if (c.TypesenseURL == "") != (c.TypesenseKey == "") {

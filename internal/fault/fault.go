@@ -35,9 +35,11 @@ const (
 	TooLarge
 	// Unavailable: a part that we need is away; trying again may help.
 	Unavailable
+	// StepUp: signed in, but the second factor is missing or too long ago.
+	StepUp
 )
 
-var kindNames = [...]string{"internal", "invalid", "not found", "gone", "conflict", "sign in", "forbidden", "too many", "too large", "unavailable"}
+var kindNames = [...]string{"internal", "invalid", "not found", "gone", "conflict", "sign in", "forbidden", "too many", "too large", "unavailable", "step up"}
 
 func (k Kind) String() string { return kindNames[k] }
 

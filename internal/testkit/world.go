@@ -2,6 +2,7 @@ package testkit
 
 import (
 	"context"
+	"crypto/sha256"
 	"log/slog"
 	"testing"
 	"time"
@@ -68,4 +69,24 @@ func (w *World) BoardOf(t testing.TB, n tenant.NewBoard) *tenant.Tenant {
 func (w *World) Ctx(t testing.TB, b *tenant.Tenant) context.Context {
 	t.Helper()
 	return tenant.With(t.Context(), b)
+}
+
+// StepUp lets the operator of a session on the platform's host have a second
+// factor, proven this moment: for tests that are about something else. Sessions
+// that are handed over from it afterwards have it too.
+func (w *World) StepUp(t testing.TB, token string) {
+	t.Helper()
+	hash := sha256.Sum256([]byte(token))
+	err := w.Platform.Write(t.Context(), func(ctx context.Context, tx bun.IDB) error {
+		_, err := tx.NewRaw(`INSERT INTO operator_totp (operator_id, sealed, sealed_with, last_step, created_at)
+			SELECT operator_id, 'x', 'x', 0, now() FROM operator_sessions WHERE token_hash = ? ON CONFLICT DO NOTHING`, hash[:]).Exec(ctx)
+		if err != nil {
+			return err
+		}
+		res, err := tx.NewRaw(`UPDATE operator_sessions SET factor_at = now() WHERE token_hash = ? OR parent_hash = ?`, hash[:], hash[:]).Exec(ctx)
+		return tenant.Touched(res, err, "session")
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }

@@ -19,9 +19,9 @@ import (
 func (a *Admin) accessRoutes() []route.Route {
 	can := authz.Can
 	return []route.Route{
-		{Method: route.GET, Path: "/admin/access", Handle: a.access, Can: can("domain", "read")},
-		{Method: route.POST, Path: "/admin/access", Handle: a.saveAccess, Can: can("domain", "write")},
-		{Method: route.POST, Path: "/admin/access/invite", Handle: a.inviteVisitor, Can: can("domain", "write")},
+		{Method: route.GET, Path: "/admin/access", Handle: a.access, Can: can("domain", "read"), StepUp: true},
+		{Method: route.POST, Path: "/admin/access", Handle: a.saveAccess, Can: can("domain", "write"), StepUp: true},
+		{Method: route.POST, Path: "/admin/access/invite", Handle: a.inviteVisitor, Can: can("domain", "write"), StepUp: true},
 	}
 }
 

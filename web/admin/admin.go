@@ -125,8 +125,14 @@ func (a *Admin) Guard(c *gin.Context, can authz.Permission) error {
 	c.Set(sessionKey, s)
 	c.Set(setKey, set)
 	c.Request = c.Request.WithContext(tenant.WithActor(c.Request.Context(), s.Operator.Actor(tenant.Operator)))
+	if err := a.Operators.Check(s, false, false); err != nil {
+		return err
+	}
 	if can != authz.SignedIn && !set.Has(can) {
 		return fault.New(fault.Forbidden, "admin.forbidden")
+	}
+	if err := a.Operators.Check(s, false, route.NeedOf(c).StepUp); err != nil {
+		return err
 	}
 	return readOnly(c, can)
 }
@@ -288,6 +294,10 @@ func statusOf(err error) int {
 // in the shell.
 func (a *Admin) ErrorPage(c *gin.Context, status int, err error) {
 	t := tenant.From(c.Request.Context())
+	if fault.Is(err, fault.StepUp) {
+		a.stepUp(c, t)
+		return
+	}
 	if status == http.StatusUnauthorized {
 		next := "/admin"
 		if c.Request.Method == http.MethodGet {
@@ -316,6 +326,29 @@ func (a *Admin) ErrorPage(c *gin.Context, status int, err error) {
 	}
 	_ = a.shell.Render(c, status, "error", p, map[string]any{"Text": text, "Boards": boards, "Request": tenant.RequestIDFrom(c.Request.Context()),
 		"Pay": fault.TextOf(err) == "plan.read_only" && a.may(c, "plan", "read")})
+}
+
+// stepUp sends to the platform's host for a fresh second factor, which leads back
+// by a hand-over. A form that was sent is kept on a page of its own: what was
+// typed goes on from there.
+func (a *Admin) stepUp(c *gin.Context, t *tenant.Tenant) {
+	verify := func(next string) string {
+		back := "/go?" + url.Values{"board": {t.ID.String()}, "next": {next}}.Encode()
+		return a.Links.Platform("/verify?" + url.Values{"next": {back}}.Encode())
+	}
+	if c.Request.Method == http.MethodGet {
+		to := verify(c.Request.URL.RequestURI())
+		if c.GetHeader("HX-Request") == "true" {
+			c.Header("HX-Redirect", to)
+			c.Status(http.StatusUnauthorized)
+			return
+		}
+		c.Redirect(http.StatusSeeOther, to)
+		return
+	}
+	p := a.page(c, a.t(c, "kept.title"))
+	p.Narrow = true
+	_ = a.shell.Render(c, http.StatusForbidden, "step_up", p, console.Keep(c, verify("/admin?ok=confirmed")))
 }
 
 // enterForm shows whom the hand-over's code signs in; the button spends it.

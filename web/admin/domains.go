@@ -20,16 +20,16 @@ func (a *Admin) domainRoutes() []route.Route {
 	const GET, POST = route.GET, route.POST
 	can := authz.Can
 	return []route.Route{
-		{Method: GET, Path: "/admin/domains", Handle: a.domains, Can: can("domain", "read")},
-		{Method: POST, Path: "/admin/domains", Handle: a.addDomain, Can: can("domain", "write")},
-		{Method: POST, Path: "/admin/domains/platform", Handle: a.platformPrimary, Can: can("domain", "write")},
-		{Method: POST, Path: "/admin/domains/base", Handle: a.saveBase, Can: can("domain", "write")},
-		{Method: POST, Path: "/admin/domains/base/check", Handle: a.checkBase, Can: can("domain", "write")},
-		{Method: GET, Path: "/admin/domains/:host", Handle: a.domain, Can: can("domain", "read")},
-		{Method: POST, Path: "/admin/domains/:host/check", Handle: a.checkDomain, Can: can("domain", "write")},
-		{Method: POST, Path: "/admin/domains/:host/primary", Handle: a.primaryDomain, Can: can("domain", "write")},
-		{Method: POST, Path: "/admin/domains/:host/remove", Handle: a.removeDomain, Can: can("domain", "write")},
-		{Method: POST, Path: "/admin/domains/:host/certificate", Handle: a.bringCertificate, Can: can("domain", "write")},
+		{Method: GET, Path: "/admin/domains", Handle: a.domains, Can: can("domain", "read"), StepUp: true},
+		{Method: POST, Path: "/admin/domains", Handle: a.addDomain, Can: can("domain", "write"), StepUp: true},
+		{Method: POST, Path: "/admin/domains/platform", Handle: a.platformPrimary, Can: can("domain", "write"), StepUp: true},
+		{Method: POST, Path: "/admin/domains/base", Handle: a.saveBase, Can: can("domain", "write"), StepUp: true},
+		{Method: POST, Path: "/admin/domains/base/check", Handle: a.checkBase, Can: can("domain", "write"), StepUp: true},
+		{Method: GET, Path: "/admin/domains/:host", Handle: a.domain, Can: can("domain", "read"), StepUp: true},
+		{Method: POST, Path: "/admin/domains/:host/check", Handle: a.checkDomain, Can: can("domain", "write"), StepUp: true},
+		{Method: POST, Path: "/admin/domains/:host/primary", Handle: a.primaryDomain, Can: can("domain", "write"), StepUp: true},
+		{Method: POST, Path: "/admin/domains/:host/remove", Handle: a.removeDomain, Can: can("domain", "write"), StepUp: true},
+		{Method: POST, Path: "/admin/domains/:host/certificate", Handle: a.bringCertificate, Can: can("domain", "write"), StepUp: true},
 	}
 }
 

@@ -33,7 +33,7 @@ func (a *Admin) workRoutes() []route.Route {
 		{Method: POST, Path: "/admin/revisions/:id/refuse", Handle: a.refuseRevision, Can: can("listing", "moderate")},
 
 		{Method: GET, Path: "/admin/listings", Handle: a.listings, Can: can("listing", "read")},
-		{Method: GET, Path: "/admin/listings.csv", Handle: a.listingsCSV, Can: can("listing", "read")},
+		{Method: GET, Path: "/admin/listings.csv", Handle: a.listingsCSV, Can: can("listing", "read"), StepUp: true},
 		{Method: POST, Path: "/admin/listings/bulk", Handle: a.bulk, Can: can("listing", "write")},
 		{Method: GET, Path: "/admin/listings/new", Handle: a.newListing, Can: can("listing", "write")},
 		{Method: POST, Path: "/admin/listings", Handle: a.createListing, Can: can("listing", "write")},

@@ -53,6 +53,8 @@ type Page struct {
 	Narrow bool
 	// Bare leaves the navigation out: sign-in, sign-up, errors.
 	Bare bool
+	// Wide gives a bare page more room.
+	Wide bool
 	// Public pages want to be found by search engines.
 	Public bool
 

@@ -62,7 +62,7 @@ func (p *Platform) Load(assets *console.Assets) (err error) {
 func (p *Platform) Routes() []route.Route {
 	const GET, POST = route.GET, route.POST
 	pub, in := authz.Public, authz.SignedIn
-	return []route.Route{
+	own := []route.Route{
 		{Method: GET, Path: "/", Handle: p.home, Can: pub},
 		{Method: GET, Path: "/sign-up", Handle: p.signUpForm, Can: pub},
 		{Method: POST, Path: "/sign-up", Handle: p.signUp, Can: pub},
@@ -87,8 +87,8 @@ func (p *Platform) Routes() []route.Route {
 		{Method: GET, Path: "/go", Handle: p.enter, Can: in},
 		{Method: GET, Path: "/account", Handle: p.account, Can: in},
 		{Method: POST, Path: "/account", Handle: p.saveAccount, Can: in},
-		{Method: POST, Path: "/account/sessions/:id/end", Handle: p.endSession, Can: in},
 	}
+	return append(own, p.factorRoutes()...)
 }
 
 // Guard finds the session on the platform's host and holds the route's
@@ -114,10 +114,23 @@ func (p *Platform) Guard(c *gin.Context, can authz.Permission) error {
 		kind = tenant.Staff
 	}
 	c.Request = c.Request.WithContext(tenant.WithActor(c.Request.Context(), s.Operator.Actor(kind)))
-	if can == authz.Public || can == authz.SignedIn {
+	need := route.NeedOf(c)
+	if can == authz.Public || need.Half && can == authz.SignedIn {
 		return nil
 	}
-	return p.Gate.Check(c.Request.Context(), s.Operator.ID, tenant.Nil, s.PolicyVersion, can)
+	held, err := p.Gate.Permissions(c.Request.Context(), s.Operator.ID, tenant.Nil, s.PolicyVersion)
+	if err != nil {
+		return err
+	}
+	// Who works for the platform always has a second factor.
+	staff := !held.Empty()
+	if err := p.Operators.Check(s, staff, false); err != nil {
+		return err
+	}
+	if can != authz.SignedIn && !held.Has(can) {
+		return fault.New(fault.Forbidden, "you may not do this")
+	}
+	return p.Operators.Check(s, staff, need.StepUp)
 }
 
 const sessionKey = "operator_session"
@@ -164,8 +177,11 @@ func (p *Platform) t(c *gin.Context, key string, args ...any) string {
 }
 
 func (p *Platform) render(c *gin.Context, status int, page, title string, data any) error {
-	return p.shell.Render(c, status, page, console.Page{Title: title, Locale: p.locale(c), Bare: true, Brand: console.Brand{Name: "Shingle", URL: "/"}}, data)
+	return p.shell.Render(c, status, page, console.Page{Title: title, Locale: p.locale(c), Bare: true, Wide: wide[page], Brand: console.Brand{Name: "Shingle", URL: "/"}}, data)
 }
+
+// wide are the pages that need more room than a form does.
+var wide = map[string]bool{"security": true, "set_up": true}
 
 // form shows a page again with what was typed and what must change.
 func (p *Platform) form(c *gin.Context, page, title string, data map[string]any, err error) error {
@@ -198,8 +214,17 @@ func (p *Platform) problem(c *gin.Context, err error) string {
 
 // ErrorPage renders an error; without a session it leads to the sign-in.
 func (p *Platform) ErrorPage(c *gin.Context, status int, err error) {
+	if fault.Is(err, fault.StepUp) && c.Request.Method == http.MethodGet {
+		c.Redirect(http.StatusSeeOther, "/verify?next="+url.QueryEscape(c.Request.URL.RequestURI()))
+		return
+	}
 	if status == http.StatusUnauthorized && c.Request.Method == http.MethodGet {
 		c.Redirect(http.StatusSeeOther, "/sign-in?next="+url.QueryEscape(c.Request.URL.RequestURI()))
+		return
+	}
+	if fault.Is(err, fault.StepUp) { // and a form was sent
+		kept := console.Keep(c, "/verify?"+url.Values{"next": {PathConfirmed}}.Encode())
+		_ = p.render(c, http.StatusForbidden, "step_up", p.t(c, "kept.title"), kept)
 		return
 	}
 	text := p.problem(c, err)
@@ -378,8 +403,19 @@ func (p *Platform) confirmForm(c *gin.Context) error {
 
 // tokenPage shows a mailed link's button: the button's POST spends the token.
 func (p *Platform) tokenPage(c *gin.Context, kind, action, title, text, button string) error {
-	token := c.Query("token")
-	seen, err := p.Operators.Peek(c.Request.Context(), kind, token)
+	return p.anyTokenPage(c, []string{kind}, action, title, text, button)
+}
+
+// anyTokenPage is tokenPage for a link of one of several kinds.
+func (p *Platform) anyTokenPage(c *gin.Context, kinds []string, action, title, text, button string) error {
+	token, kind := c.Query("token"), ""
+	var seen *accounts.Peeked
+	var err error
+	for _, kind = range kinds {
+		if seen, err = p.Operators.Peek(c.Request.Context(), kind, token); err == nil {
+			break
+		}
+	}
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package platform
 import (
 	"context"
 	"net/http"
-	"net/url"
 
 	"github.com/gin-gonic/gin"
 	"github.com/uptrace/bun"
@@ -15,7 +14,7 @@ import (
 )
 
 func (p *Platform) signInPage(c *gin.Context, email, next string, err error) error {
-	return p.form(c, "sign_in", p.t(c, "sign_in.title"), map[string]any{"Email": email, "Next": next}, err)
+	return p.form(c, "sign_in", p.t(c, "sign_in.title"), map[string]any{"Email": email, "Next": next, "Provider": p.Operators.OIDCName()}, err)
 }
 
 func (p *Platform) signInForm(c *gin.Context) error {
@@ -126,53 +125,28 @@ func (p *Platform) signOut(c *gin.Context) error {
 	return route.SeeOther(c, "/sign-in")
 }
 
-// account is the operator's own page: name, language, password, sessions.
+// account is the operator's own page: name and language; how they sign in has a
+// page of its own.
 func (p *Platform) account(c *gin.Context) error { return p.accountPage(c, nil) }
 
 func (p *Platform) accountPage(c *gin.Context, err error) error {
 	s := Session(c)
-	var sessions []*accounts.OperatorSession
-	rerr := p.Platform.Read(c.Request.Context(), func(ctx context.Context, tx bun.IDB) (err error) {
-		sessions, err = p.Operators.Sessions(ctx, tx, s.Operator.ID)
-		return err
-	})
-	if rerr != nil {
-		return rerr
-	}
 	name, locale := s.Operator.Name, s.Operator.Locale
 	if err != nil {
 		name, locale = c.PostForm("name"), c.PostForm("locale")
 	}
-	return p.form(c, "account", p.t(c, "account.title"), map[string]any{"S": s, "Name": name, "Language": locale, "Sessions": sessions, "Saved": c.Query("saved") != ""}, err)
+	return p.form(c, "account", p.t(c, "account.title"), map[string]any{"S": s, "Name": name, "Language": locale, "Saved": c.Query("saved") != ""}, err)
 }
 
 func (p *Platform) saveAccount(c *gin.Context) error {
-	s, ctx := Session(c), c.Request.Context()
-	err := p.Platform.Write(ctx, func(ctx context.Context, tx bun.IDB) error {
+	s := Session(c)
+	err := p.Platform.Write(c.Request.Context(), func(ctx context.Context, tx bun.IDB) error {
 		return p.Operators.Update(ctx, tx, s.Operator.ID, c.PostForm("name"), consoleLocale(c.PostForm("locale")))
 	})
-	if err == nil && c.PostForm("password") != "" {
-		if err = p.Operators.SetPassword(ctx, s.Operator.ID, c.PostForm("password")); err == nil {
-			err = p.Platform.Write(ctx, func(ctx context.Context, tx bun.IDB) error {
-				return p.Operators.EndSessions(ctx, tx, s.Operator.ID, s)
-			})
-		}
-	}
 	if err != nil {
 		return p.accountPage(c, err)
 	}
-	return route.SeeOther(c, "/account?"+url.Values{"saved": {"1"}}.Encode())
-}
-
-func (p *Platform) endSession(c *gin.Context) error {
-	s := Session(c)
-	err := p.Platform.Write(c.Request.Context(), func(ctx context.Context, tx bun.IDB) error {
-		return p.Operators.EndSession(ctx, tx, s.Operator.ID, c.Param("id"))
-	})
-	if err != nil {
-		return err
-	}
-	return route.SeeOther(c, "/account")
+	return route.SeeOther(c, "/account?saved=1")
 }
 
 func consoleLocale(l string) string {

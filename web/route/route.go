@@ -36,6 +36,12 @@ type Route struct {
 	Handle Handler
 	// Can is who may call it; the zero value is refused at start.
 	Can authz.Permission
+	// StepUp asks for a second factor within the last minutes: money, domains,
+	// roles, exports.
+	StepUp bool
+	// Half lets a session call it that has passed its first factor alone: what
+	// leads to the second.
+	Half bool
 	// Body is the largest request body in bytes; 1 MiB when zero.
 	Body int64
 }
@@ -51,6 +57,19 @@ const (
 // Guard decides about a permission before the handler runs: fault.SignIn,
 // fault.Forbidden, or nil. It may put the actor into the request's context.
 type Guard func(c *gin.Context, p authz.Permission) error
+
+// Need is what a route asks of a session besides its permission; a guard finds
+// it by NeedOf.
+type Need struct{ StepUp, Half bool }
+
+const needKey = "route_need"
+
+// NeedOf is the need of the route that is being served.
+func NeedOf(c *gin.Context) Need {
+	v, _ := c.Get(needKey)
+	n, _ := v.(Need)
+	return n
+}
 
 // ErrorPage renders an error for people: the board's words, the console's shell.
 type ErrorPage func(c *gin.Context, status int, err error)
@@ -84,6 +103,7 @@ func adapt(r Route, guard Guard, page ErrorPage, log *slog.Logger) gin.HandlerFu
 				_ = f.RemoveAll()
 			}
 		}()
+		c.Set(needKey, Need{StepUp: r.StepUp, Half: r.Half})
 		err := guard(c, r.Can)
 		if err == nil {
 			err = r.Handle(c)
@@ -109,6 +129,7 @@ var statuses = map[fault.Kind]int{
 	fault.TooMany:     http.StatusTooManyRequests,
 	fault.TooLarge:    http.StatusRequestEntityTooLarge,
 	fault.Unavailable: http.StatusServiceUnavailable,
+	fault.StepUp:      http.StatusUnauthorized,
 }
 
 // Status is the HTTP status of an error.
