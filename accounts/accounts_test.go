@@ -1,6 +1,7 @@
 package accounts_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"shingle/accounts"
 	"shingle/internal/fault"
 	"shingle/internal/links"
+	"shingle/internal/seal"
 	"shingle/internal/testkit"
 	"shingle/tenant"
 )
@@ -37,6 +39,13 @@ func newDesk(t testing.TB) *desk {
 	}
 	limit := accounts.NewLimiter(nil, clock.Now)
 	ops, err := accounts.NewOperators(w.Platform, limit, ln, clock.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealer, err := seal.New("second factors", bytes.Repeat([]byte{7}, 32))
+	if err == nil {
+		err = ops.UseFactors(sealer)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/BurntSushi/toml"
+
+	"shingle/accounts"
 )
 
 // Every mail that this package sends has its words, and what they name is what
@@ -17,6 +19,11 @@ func TestMailsHaveTheirWords(t *testing.T) {
 		"operator-sign-up": {"Code", "Hours"}, "operator-invite": {"By", "Days"}, "operator-unknown": nil,
 		"ownership-offered": {"From", "To", "Name", "Days"}, "ownership-asked": {"From", "To", "Name", "Days"},
 		"ownership-moved": {"From", "To", "Name"}, "ownership-ended": {"From", "To", "Name", "Declined"},
+		"operator-address-old": {"Old", "New", "Hours"}, "operator-address-new": {"Old", "New", "Hours"}, "operator-oidc-link": {"Provider", "Minutes"},
+		"operator-security": {"At"},
+	}
+	for _, flag := range accounts.Notices {
+		given["operator-security"] = append(given["operator-security"], flag)
 	}
 	for kind, names := range given {
 		for _, lang := range []string{"en", "de"} {
@@ -30,6 +37,13 @@ func TestMailsHaveTheirWords(t *testing.T) {
 				t.Errorf("%s.%s: %v", kind, lang, err)
 			}
 			rest := string(raw)
+			if kind == "operator-security" {
+				for _, flag := range accounts.Notices { // each change has its sentence
+					if !strings.Contains(rest, "{{if ."+flag+"}}") {
+						t.Errorf("%s.%s says nothing of %s", kind, lang, flag)
+					}
+				}
+			}
 			for _, n := range append([]string{"Board"}, names...) {
 				rest = strings.ReplaceAll(rest, "{{."+n+"}}", "")
 				rest = strings.ReplaceAll(rest, "{{if ."+n+"}}", "")

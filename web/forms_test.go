@@ -157,13 +157,13 @@ func TestFormsKeepWhatWasTyped(t *testing.T) {
 		t.Errorf("an endless name: %d", code)
 	}
 	lacks(t, "the categories", body, `value="77"`)
-	// An account with a bad password.
+	// A new address that is none.
 	session := h.signedIn(t, board.ID, "editor")
-	code, body, _ = h.send(t, platformHost, "/account", session, url.Values{"name": {"Ann Newname"}, "locale": {"de"}, "password": {"short"}})
+	code, body, _ = h.send(t, platformHost, "/security/address", session, url.Values{"email": {"ann at home"}})
 	if code != http.StatusUnprocessableEntity {
-		t.Errorf("a short password: %d", code)
+		t.Errorf("an address that is none: %d", code)
 	}
-	lacks(t, "the account", body, `value="Ann Newname"`, `value="de" selected`)
+	lacks(t, "the security page", body, `value="ann at home"`, "This is no e-mail address.")
 	// A look with a picture that is too large: refused at the field, and the look stays.
 	var b bytes.Buffer
 	m := multipart.NewWriter(&b)

@@ -27,7 +27,7 @@ import (
 	"shingle/web/route"
 )
 
-//go:embed pages words
+//go:embed all:pages words
 var files embed.FS
 
 // Platform serves the platform's host but for /staff.
