@@ -2,6 +2,7 @@ package accounts_test
 
 import (
 	"context"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -361,4 +362,30 @@ func TestAPasswordChangesWithTheOldOne(t *testing.T) {
 	if err := d.ops.ChangePassword(t.Context(), d.sessionOf(t, in), "", "a third long password", here); err != nil {
 		t.Error(err)
 	}
+}
+
+// What the migration made can be taken back while it is in use, and made again.
+func TestTheFactorsMigrationGoesDownAndUp(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.operator(t, "ann@x.example", "correct horse battery")
+	in := d.password(t, "ann@x.example")
+	if _, err := d.ops.AskNewPasskey(t.Context(), d.sessionOf(t, in)); err != nil {
+		t.Fatal(err)
+	}
+	d.app(t, in)
+	owner := d.PG.Open(t, d.PG.Owner, 1)
+	for _, way := range []string{"down", "up"} {
+		raw, err := os.ReadFile("../migrations/20261125001400_factors.tx." + way + ".sql")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := owner.ExecContext(t.Context(), string(raw)); err != nil {
+			t.Fatalf("%s: %v", way, err)
+		}
+	}
+	if s := d.sessionOf(t, in); s.HasFactor || !s.FactorAt.IsZero() {
+		t.Error("a factor is left")
+	}
+	d.app(t, in)
 }

@@ -52,6 +52,7 @@ func (s *Sweeper) Sweep(ctx context.Context, tx bun.IDB) error {
 	before := s.now().Add(-keepOver)
 	for _, q := range []string{
 		`DELETE FROM operator_tokens WHERE expires_at < ?`,
+		`DELETE FROM operator_address_changes WHERE expires_at < ?`,
 		`DELETE FROM person_tokens WHERE expires_at < ?`,
 		`DELETE FROM person_sessions WHERE expires_at < ?`,
 		`DELETE FROM operator_sessions WHERE expires_at < ?`,

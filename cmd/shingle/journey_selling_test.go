@@ -152,7 +152,9 @@ func postFree(t *testing.T, w *devWorldT, guest context.Context, slug string) { 
 func connectStripe(t *testing.T, w *devWorldT, boss context.Context, slug string) { //nolint:revive // t first, as in testkit
 	t.Helper()
 	payouts := w.board(slug) + "/admin/payouts"
+	secondFactor(t, w, boss)
 	visit(t, boss, payouts, 200)
+	arrives(t, boss, payouts) // by the hand-over
 	says(t, boss, "Not ready to sell", "No Stripe account is connected yet.")
 	w.page(t, boss, "selling-payouts-none")
 	for _, step := range []struct{ answer, said string }{

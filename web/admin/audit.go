@@ -19,7 +19,7 @@ import (
 func (a *Admin) auditRoutes() []route.Route {
 	return []route.Route{
 		{Method: route.GET, Path: "/admin/audit", Handle: a.audit, Can: authz.Can("audit", "read")},
-		{Method: route.GET, Path: "/admin/audit.csv", Handle: a.auditCSV, Can: authz.Can("audit", "read")},
+		{Method: route.GET, Path: "/admin/audit.csv", Handle: a.auditCSV, Can: authz.Can("audit", "read"), StepUp: true},
 	}
 }
 

@@ -42,23 +42,23 @@ func (a *Admin) teamRoutes() []route.Route {
 	const GET, POST = route.GET, route.POST
 	can := authz.Can
 	return []route.Route{
-		{Method: GET, Path: "/admin/team", Handle: a.team, Can: can("team", "read")},
-		{Method: POST, Path: "/admin/team/invite", Handle: a.invite, Can: can("team", "manage")},
-		{Method: POST, Path: "/admin/team/resend", Handle: a.resendInvitation, Can: can("team", "manage")},
-		{Method: POST, Path: "/admin/team/withdraw", Handle: a.withdrawInvitation, Can: can("team", "manage")},
-		{Method: POST, Path: "/admin/members/:id/role", Handle: a.changeRole, Can: can("team", "manage")},
-		{Method: POST, Path: "/admin/members/:id/remove", Handle: a.removeMember, Can: can("team", "manage")},
-		{Method: POST, Path: "/admin/members/:id/restore", Handle: a.restoreMember, Can: can("team", "manage")},
+		{Method: GET, Path: "/admin/team", Handle: a.team, Can: can("team", "read"), StepUp: true},
+		{Method: POST, Path: "/admin/team/invite", Handle: a.invite, Can: can("team", "manage"), StepUp: true},
+		{Method: POST, Path: "/admin/team/resend", Handle: a.resendInvitation, Can: can("team", "manage"), StepUp: true},
+		{Method: POST, Path: "/admin/team/withdraw", Handle: a.withdrawInvitation, Can: can("team", "manage"), StepUp: true},
+		{Method: POST, Path: "/admin/members/:id/role", Handle: a.changeRole, Can: can("team", "manage"), StepUp: true},
+		{Method: POST, Path: "/admin/members/:id/remove", Handle: a.removeMember, Can: can("team", "manage"), StepUp: true},
+		{Method: POST, Path: "/admin/members/:id/restore", Handle: a.restoreMember, Can: can("team", "manage"), StepUp: true},
 		{Method: POST, Path: "/admin/team/leave", Handle: a.leaveTeam, Can: authz.SignedIn},
-		{Method: POST, Path: "/admin/team/offer", Handle: a.offerOwnership, Can: can("team", "manage")},
-		{Method: POST, Path: "/admin/team/offer/withdraw", Handle: a.withdrawOwnership, Can: can("team", "manage")},
+		{Method: POST, Path: "/admin/team/offer", Handle: a.offerOwnership, Can: can("team", "manage"), StepUp: true},
+		{Method: POST, Path: "/admin/team/offer/withdraw", Handle: a.withdrawOwnership, Can: can("team", "manage"), StepUp: true},
 
-		{Method: GET, Path: "/admin/team/roles", Handle: a.roles, Can: can("team", "read")},
-		{Method: GET, Path: "/admin/team/roles/new", Handle: a.newRole, Can: can("team", "manage")},
-		{Method: POST, Path: "/admin/team/roles", Handle: a.createRole, Can: can("team", "manage")},
-		{Method: GET, Path: "/admin/team/roles/edit", Handle: a.role, Can: can("team", "read")},
-		{Method: POST, Path: "/admin/team/roles/edit", Handle: a.editRole, Can: can("team", "manage")},
-		{Method: POST, Path: "/admin/team/roles/delete", Handle: a.deleteRole, Can: can("team", "manage")},
+		{Method: GET, Path: "/admin/team/roles", Handle: a.roles, Can: can("team", "read"), StepUp: true},
+		{Method: GET, Path: "/admin/team/roles/new", Handle: a.newRole, Can: can("team", "manage"), StepUp: true},
+		{Method: POST, Path: "/admin/team/roles", Handle: a.createRole, Can: can("team", "manage"), StepUp: true},
+		{Method: GET, Path: "/admin/team/roles/edit", Handle: a.role, Can: can("team", "read"), StepUp: true},
+		{Method: POST, Path: "/admin/team/roles/edit", Handle: a.editRole, Can: can("team", "manage"), StepUp: true},
+		{Method: POST, Path: "/admin/team/roles/delete", Handle: a.deleteRole, Can: can("team", "manage"), StepUp: true},
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 func (s *Staff) auditRoutes() []route.Route {
 	return []route.Route{
 		{Method: route.GET, Path: "/staff/audit", Handle: s.audit, Can: authz.Can("audit", "read")},
-		{Method: route.GET, Path: "/staff/audit.csv", Handle: s.auditCSV, Can: authz.Can("audit", "read")},
+		{Method: route.GET, Path: "/staff/audit.csv", Handle: s.auditCSV, Can: authz.Can("audit", "read"), StepUp: true},
 	}
 }
 

@@ -108,6 +108,7 @@ func (s *Staff) page(c *gin.Context, title string) console.Page {
 			Active: path == url || (url != "/staff" && strings.HasPrefix(path, url+"/"))}
 	}
 	p := console.Page{Title: title, Locale: s.locale(c), User: tenant.ActorFrom(c.Request.Context()).Label, SignOut: "/sign-out",
+		Menu:  []console.Link{{Label: s.t(c, "shell.security"), URL: "/security", Icon: "lock"}},
 		Brand: console.Brand{Name: "Shingle", URL: "/staff", Site: "/", SiteName: s.t(c, "staff.site")}}
 	for _, n := range []struct {
 		key, url, icon string
