@@ -102,9 +102,8 @@ func TestJourneyFactors(t *testing.T) {
 	visit(t, ctx, w.platform+"/security/app", 200)
 	w.page(t, ctx, "factors-app")
 	secret := secondFactor(t, w, ctx)
-	arrives(t, ctx, w.platform+"/boards")
-	visit(t, ctx, w.platform+"/security", 200)
-	says(t, ctx, "Chrome · Linux", "10 unused codes")
+	arrives(t, ctx, w.platform+"/security")
+	says(t, ctx, "The authenticator app is set up.", "Chrome · Linux", "10 unused codes")
 	if got := valueOf(t, ctx, "name"); got != "Desk computer" {
 		t.Errorf("the passkey is called %q", got)
 	}

@@ -116,12 +116,14 @@ func (p *Platform) refusedThere(c *gin.Context, err error) error {
 }
 
 // next is where the visitor was going before a second factor was asked for.
-func next(c *gin.Context) string {
+func next(c *gin.Context) string { return nextOr(c, "/boards") }
+
+func nextOr(c *gin.Context, fallback string) string {
 	n := c.Query("next")
 	if c.Request.Method == http.MethodPost {
 		n = c.PostForm("next")
 	}
-	return accounts.LocalPath(n, "/boards")
+	return accounts.LocalPath(n, fallback)
 }
 
 func (p *Platform) verifyForm(c *gin.Context) error {
@@ -203,7 +205,7 @@ func (p *Platform) appForm(c *gin.Context) error {
 }
 
 func (p *Platform) appPage(c *gin.Context, setup *accounts.TOTPSetup, cause error) error {
-	return p.form(c, "app", p.t(c, "app.title"), map[string]any{"Setup": setup, "Next": next(c),
+	return p.form(c, "app", p.t(c, "app.title"), map[string]any{"Setup": setup, "Next": nextOr(c, ""),
 		"QR": template.URL("data:image/png;base64," + setup.QR)}, cause) // #nosec G203 -- base64 of our own picture
 }
 
@@ -225,11 +227,15 @@ func (p *Platform) added(c *gin.Context, codes []string, what string, err error)
 	if err != nil {
 		return err
 	}
+	to := nextOr(c, "")
 	if len(codes) > 0 {
-		return p.codesPage(c, codes, next(c))
+		if to == "" {
+			to = accounts.PathSecurity
+		}
+		return p.codesPage(c, codes, to)
 	}
-	if n := c.PostForm("next"); n != "" {
-		return route.SeeOther(c, accounts.LocalPath(n, accounts.PathSecurity))
+	if to != "" {
+		return route.SeeOther(c, to)
 	}
 	return p.done(c, what, nil)
 }
