@@ -26,7 +26,9 @@ func TestJourneyTeam(t *testing.T) {
 	byMailAtConsole(t, boss, w, slug, founder)
 	admin := w.board(slug) + "/admin"
 
+	secondFactor(t, w, boss)
 	visit(t, boss, admin+"/team", 200)
+	arrives(t, boss, admin+"/team") // by the hand-over
 	says(t, boss, "You are the only owner", "nobody else in the team yet")
 	w.page(t, boss, "team-alone")
 	visit(t, boss, admin+"/team/roles", 200)
@@ -70,7 +72,9 @@ func TestJourneyTeam(t *testing.T) {
 	fill(t, next, "name", "Hanna Erb")
 	do(t, next, chromedp.Click(`form[action="/invitation"] button`))
 	arrives(t, next, admin)
+	secondFactor(t, w, next)
 	visit(t, next, admin+"/orders", 200)
+	arrives(t, next, admin+"/orders")
 	visit(t, next, admin+"/payouts", 403)
 
 	visit(t, boss, admin+"/team", 200)
