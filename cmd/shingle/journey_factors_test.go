@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
 
@@ -134,6 +135,10 @@ func TestJourneyFactors(t *testing.T) {
 	w.page(t, ctx, "factors-kept")
 	confirm := href(t, ctx, `a[target=_blank]`)
 	tab, closeTab := chromedp.NewContext(ctx)
+	do(t, tab, chromedp.EmulateViewport(1280, 900))
+	if _, err := chromedp.Call(tab, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}); err != nil {
+		t.Fatal(err) // it lies over the other one
+	}
 	visit(t, tab, confirm, 200)
 	arrives(t, tab, w.platform+"/verify")
 	w.page(t, tab, "factors-verify")
