@@ -135,7 +135,9 @@ func TestJourneyFactors(t *testing.T) {
 	w.page(t, ctx, "factors-kept")
 	confirm := href(t, ctx, `a[target=_blank]`)
 	tab, closeTab := chromedp.NewContext(ctx)
-	do(t, tab, chromedp.EmulateViewport(1280, 900))
+	if err := chromedp.Do(tab, chromedp.EmulateViewport(1280, 900)); err != nil { // the tab lives as long as what it is first asked in
+		t.Fatal(err)
+	}
 	if _, err := chromedp.Call(tab, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}); err != nil {
 		t.Fatal(err) // it lies over the other one
 	}
