@@ -59,7 +59,8 @@ var Tables = []Table{
 	{Name: "imports", Operators: []string{"created_by"}, IDs: []string{"report"}, History: true, Nobody: "files of the board's team"},
 	{Name: "redirects", Operators: []string{"created_by"}, Nobody: "addresses of the board"},
 	// What a mail said is gone once it is sent; one that waits holds links that sign somebody in.
-	{Name: "mails", Drop: []string{"payload"}, Where: "state <> 'queued'", IDs: []string{"key", "message_id"}, History: true, Person: "recipient = ?0"},
+	{Name: "mails", Drop: []string{"payload"}, Where: "state <> 'queued'", IDs: []string{"key", "message_id"}, History: true,
+		Person: "recipient = ?0", PersonDrop: []string{"payload"}},
 	{Name: "mail_suppressions", Person: "address = ?0"},
 	// The domain is proven again: the header names it.
 	{Name: "mail_identities", Drop: []string{"domain", "state", "own_return", "checks", "misses", "checked_at", "verified_at", "told_stuck"}, Nobody: "the board's own sender"},
@@ -67,8 +68,8 @@ var Tables = []Table{
 		Person: `actor_id IN (?1) OR position('"' || ?0 || '"' in personal::text) > 0`},
 }
 
-// Left stay where they are, each with the reason. PersonLeft below says which of
-// them a person's own file shows all the same.
+// Left stay where they are, each with the reason. PersonLeft says which of them a
+// person's own file shows all the same.
 var Left = map[string]string{
 	"access_passes":     "secrets that are spent once, of this installation's links",
 	"board_exports":     "archives of the board themselves, and links to them",
@@ -93,7 +94,6 @@ var PersonLeft = []Table{
 	{Name: "person_sessions", Person: "person_id IN (?1)", PersonDrop: []string{"token_hash"}},
 	{Name: "person_tokens", Person: "email = ?0", PersonDrop: []string{"hash", "code_hash", "ticket_hash", "payload"}},
 	{Name: "access_passes", Person: "email = ?0", PersonDrop: []string{"hash", "payload"}},
-	{Name: "mails", Person: "recipient = ?0 AND state = 'queued'", PersonDrop: []string{"payload"}},
 }
 
 func tableOf(name string) (*Table, bool) {

@@ -15,7 +15,7 @@ import (
 )
 
 func boardCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "board", Short: "Make and list boards", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "board", Short: "Make, list and move boards", Args: cobra.NoArgs}
 	var n tenant.NewBoard
 	var owner string
 	create := &cobra.Command{
@@ -67,7 +67,7 @@ func boardCmd() *cobra.Command {
 			})
 		},
 	}
-	cmd.AddCommand(create, list)
+	cmd.AddCommand(create, list, boardExportCmd(), boardRestoreCmd())
 	return cmd
 }
 
