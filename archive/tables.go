@@ -64,6 +64,7 @@ var Tables = []Table{
 	{Name: "mail_suppressions", Person: "address = ?0"},
 	// The domain is proven again: the header names it.
 	{Name: "mail_identities", Drop: []string{"domain", "state", "own_return", "checks", "misses", "checked_at", "verified_at", "told_stuck"}, Nobody: "the board's own sender"},
+	{Name: "launch_checklists", Nobody: "whether the board's team has put it away"},
 	{Name: "audit_log", Actors: map[string]string{"actor_id": "actor_kind"}, IDs: []string{"object_id", "detail"}, History: true,
 		Person: `actor_id IN (?1) OR position('"' || ?0 || '"' in personal::text) > 0`},
 }
@@ -78,6 +79,7 @@ var Left = map[string]string{
 	"dkim_keys":         "private keys, sealed for this installation: a key that travels is no secret, and a new one is one DNS record",
 	"domains":           "a host is proven where the board is: the header names them",
 	"generations":       "the page cache's own counter",
+	"ownership_offers":  "offers between the platform's operators, each with a secret",
 	"person_sessions":   "somebody's open door; they sign in again",
 	"person_tokens":     "secrets that are spent once",
 	"search_documents":  "rebuilt from the listings",

@@ -314,7 +314,8 @@ func (a *app) registerTasks(ctx context.Context) error {
 	a.certs.Register(a.mux)
 	sealer := &chain.Sealer{Platform: a.platform, Log: a.log}
 	sealer.Register(a.mux)
-	return errors.Join(sealer.Schedule(ctx), a.certs.Schedule(ctx), a.domains.Schedule(ctx), jobs.Schedule(ctx), a.identities.Schedule(ctx), a.sweeper.Schedule(ctx), a.search.Schedule(ctx), a.billing.Schedule(ctx), a.candidates.Schedule(ctx), a.plans.Schedule(ctx))
+	a.archive.Register(a.mux)
+	return errors.Join(sealer.Schedule(ctx), a.certs.Schedule(ctx), a.domains.Schedule(ctx), jobs.Schedule(ctx), a.identities.Schedule(ctx), a.sweeper.Schedule(ctx), a.search.Schedule(ctx), a.billing.Schedule(ctx), a.candidates.Schedule(ctx), a.plans.Schedule(ctx), a.archive.Schedule(ctx))
 }
 
 // brand is a board's colours for its mails.
