@@ -30,7 +30,7 @@ const (
 	// ratioFree bytes. Rows of JSON reach thirty; a bomb a thousand.
 	maxRatio, ratioFree = 200, 64 << 20
 	// sumKey is the checksum beside each entry.
-	sumKey, typeKey = "SHINGLE.sha256", "SHINGLE.type"
+	sumKey = "SHINGLE.sha256"
 )
 
 // bad is an archive that is not taken, with the reason in words. Kind: fault.Invalid.
@@ -78,13 +78,10 @@ func newWriter(w io.Writer, at time.Time) *writer {
 	return &writer{gz: gz, tar: tar.NewWriter(gz), at: at, tables: map[string]*sum{}, files: newSum()}
 }
 
-func (w *writer) entry(name, kind string, data []byte) (digest string, err error) {
+func (w *writer) entry(name string, data []byte) (digest string, err error) {
 	d := sha256.Sum256(data)
 	digest = hex.EncodeToString(d[:])
 	h := &tar.Header{Typeflag: tar.TypeReg, Name: name, Size: int64(len(data)), Mode: 0o600, ModTime: w.at, Format: tar.FormatPAX, PAXRecords: map[string]string{sumKey: digest}}
-	if kind != "" {
-		h.PAXRecords[typeKey] = kind
-	}
 	if err := w.tar.WriteHeader(h); err != nil {
 		return "", err
 	}
@@ -95,7 +92,7 @@ func (w *writer) entry(name, kind string, data []byte) (digest string, err error
 func (w *writer) json(name string, v any) error {
 	raw, err := json.MarshalIndent(v, "", "  ")
 	if err == nil {
-		_, err = w.entry(name, "", raw)
+		_, err = w.entry(name, raw)
 	}
 	return err
 }
@@ -107,12 +104,12 @@ func (w *writer) part(table string, n int, rows int64, data []byte) error {
 		w.tables[table] = s
 	}
 	s.add(rows, data)
-	_, err := w.entry(fmt.Sprintf("tables/%s/%06d.ndjson", table, n), "", data)
+	_, err := w.entry(fmt.Sprintf("tables/%s/%06d.ndjson", table, n), data)
 	return err
 }
 
-func (w *writer) file(name, kind string, data []byte) error {
-	digest, err := w.entry("files/"+name, kind, data)
+func (w *writer) file(name string, data []byte) error {
+	digest, err := w.entry("files/"+name, data)
 	w.files.addFile(name, int64(len(data)), digest)
 	return err
 }
@@ -153,7 +150,7 @@ var (
 type visit struct {
 	header func(*Header) error
 	part   func(table string, data []byte) error
-	file   func(name, kind string, data []byte) error
+	file   func(name string, data []byte) error
 }
 
 // read walks through an archive once, in constant memory, and holds every
@@ -240,7 +237,7 @@ func walk(r io.Reader, v visit) (*Header, *Manifest, error) {
 		} else if p := filePart.FindStringSubmatch(h.Name); p != nil {
 			w.files.addFile(p[1], int64(len(data)), h.PAXRecords[sumKey])
 			if v.file != nil {
-				err = v.file(p[1], h.PAXRecords[typeKey], data)
+				err = v.file(p[1], data)
 			}
 		} else {
 			err = bad("%q is nothing that an archive of a board holds", clip(h.Name))

@@ -227,7 +227,7 @@ func (s *Service) writeFiles(ctx context.Context, t *tenant.Tenant, out *writer,
 			if !filePart.MatchString("files/" + name) {
 				return missing, fault.New(fault.Internal, "a file with a name that no archive takes: %s", name)
 			}
-			data, kind, err := s.readFile(ctx, f.Key)
+			data, err := s.readFile(ctx, f.Key)
 			if gcerrors.Code(err) == gcerrors.NotFound {
 				missing++
 				continue
@@ -235,7 +235,7 @@ func (s *Service) writeFiles(ctx context.Context, t *tenant.Tenant, out *writer,
 			if err != nil {
 				return missing, err
 			}
-			if err := out.file(name, kind, data); err != nil {
+			if err := out.file(name, data); err != nil {
 				return missing, err
 			}
 			if o.Progress != nil {
@@ -246,17 +246,16 @@ func (s *Service) writeFiles(ctx context.Context, t *tenant.Tenant, out *writer,
 	return missing, nil
 }
 
-func (s *Service) readFile(ctx context.Context, key string) ([]byte, string, error) {
+func (s *Service) readFile(ctx context.Context, key string) ([]byte, error) {
 	r, err := s.Files.NewReader(ctx, key, nil)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	defer func() { _ = r.Close() }()
 	if r.Size() > maxEntry {
-		return nil, "", fault.New(fault.TooLarge, "the file %s is larger than an archive takes", key)
+		return nil, fault.New(fault.TooLarge, "the file %s is larger than an archive takes", key)
 	}
-	data, err := io.ReadAll(r)
-	return data, r.ContentType(), err
+	return io.ReadAll(r)
 }
 
 // ToFile runs write on a new file that only its owner reads, and gives it its

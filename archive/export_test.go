@@ -12,7 +12,7 @@ var UUIDs = uuids
 
 // Put, Finish and Part let tests write what no export writes.
 func (w *writer) Put(name string, data []byte) error {
-	_, err := w.entry(name, "", data)
+	_, err := w.entry(name, data)
 	return err
 }
 
@@ -22,7 +22,7 @@ func (w *writer) Part(table string, n int, rows int64, data []byte) error {
 }
 
 // File is file.
-func (w *writer) File(name string, data []byte) error { return w.file(name, "", data) }
+func (w *writer) File(name string, data []byte) error { return w.file(name, data) }
 
 // Finish writes the manifest and closes.
 func (w *writer) Finish() error {

@@ -142,7 +142,7 @@ func (s *Service) writePerson(ctx context.Context, w io.Writer, t *tenant.Tenant
 				if key == "" || files[key] || !filePart.MatchString("files/"+key) {
 					continue
 				}
-				data, _, err := s.readFile(ctx, t.ID.String()+"/"+key)
+				data, err := s.readFile(ctx, t.ID.String()+"/"+key)
 				if gcerrors.Code(err) == gcerrors.NotFound {
 					continue
 				}

@@ -71,7 +71,7 @@ func (s *Service) Check(ctx context.Context, r io.Reader) (*Header, *Manifest, e
 			_, err := in.rows(table, data)
 			return err
 		},
-		file: func(name, _ string, data []byte) error {
+		file: func(name string, data []byte) error {
 			_, err := cleanFile(name, data)
 			return err
 		},
@@ -168,7 +168,7 @@ func again(f io.ReadSeeker, v visit, sums *Manifest) error {
 // says it is. It reports whether anything may have been stored.
 func (s *Service) storeFiles(ctx context.Context, f io.ReadSeeker, in *intake, progress func(string, int64), sums *Manifest) (stored bool, err error) {
 	var n int64
-	return true, again(f, visit{file: func(name, _ string, data []byte) error {
+	return true, again(f, visit{file: func(name string, data []byte) error {
 		kind, err := cleanFile(name, data)
 		if err != nil {
 			return err

@@ -150,7 +150,7 @@ func (a *app) restoreBoard(ctx context.Context, say io.Writer, f io.ReadSeeker, 
 		fmt.Fprintln(say, "its rows have new ids")
 	}
 	if o.Owner == "" {
-		fmt.Fprintln(say, "it has no owner yet: give it one with --owner at a restore, or let staff create the board's team")
+		fmt.Fprintln(say, "it has no owner yet: shingle board owner --slug "+r.Board.Slug+" --email …")
 	}
 	if !o.Open {
 		fmt.Fprintln(say, "it is suspended: look at it, then resume it on its page under /staff")
