@@ -56,7 +56,7 @@ func (a *Admin) showExports(c *gin.Context, cause error) error {
 		rows[i] = exportRow{r, megabytes(r.Size), r.AskedBy == session(c).Operator.ID}
 		underWay = underWay || r.State == archive.Asked
 	}
-	return a.render(c, statusOf(cause), "export", a.t(c, "admin.nav.export"), map[string]any{"List": rows, "UnderWay": underWay, "Errors": a.errors(c, cause),
+	return a.render(c, statusOf(cause), "export", a.t(c, "admin.nav.export"), map[string]any{"List": rows, "UnderWay": underWay, "Problem": a.errors(c, cause)["form"],
 		"You": session(c).Operator.Email, "Days": archive.KeepDays, "Hours": archive.LinkHours})
 }
 
