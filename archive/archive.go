@@ -5,6 +5,7 @@
 package archive
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/json"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/uptrace/bun"
 	"gocloud.dev/blob"
 
 	"shingle/accounts"
@@ -34,7 +36,9 @@ type Service struct {
 	Operators *accounts.Operators
 	// Rebuild is the task kind that makes a restored board's search index.
 	Rebuild string
-	Now     func() time.Time
+	// Begin puts a restored board on the platform's plan; nil has no plans.
+	Begin func(ctx context.Context, tx bun.IDB, board tenant.ID) error
+	Now   func() time.Time
 }
 
 // Header opens an archive: what a reader must know before the rows.

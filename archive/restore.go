@@ -259,6 +259,11 @@ func (s *Service) writeRows(ctx context.Context, f io.ReadSeeker, in *intake, n 
 		if _, err := tx.NewRaw(`INSERT INTO order_numbers (tenant_id) VALUES (?) ON CONFLICT DO NOTHING`, t.ID).Exec(ctx); err != nil {
 			return err
 		}
+		if s.Begin != nil {
+			if err := s.Begin(ctx, tx, t.ID); err != nil {
+				return err
+			}
+		}
 		if err := s.welcome(ctx, tx, t, in.head, o); err != nil {
 			return err
 		}

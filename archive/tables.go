@@ -65,14 +65,21 @@ var Tables = []Table{
 	// The domain is proven again: the header names it.
 	{Name: "mail_identities", Drop: []string{"domain", "state", "own_return", "checks", "misses", "checked_at", "verified_at", "told_stuck"}, Nobody: "the board's own sender"},
 	{Name: "launch_checklists", Nobody: "whether the board's team has put it away"},
-	{Name: "audit_log", Actors: map[string]string{"actor_id": "actor_kind"}, IDs: []string{"object_id", "detail"}, History: true,
-		Person: `actor_id IN (?1) OR position('"' || ?0 || '"' in personal::text) > 0`},
+	// The chain is of this board's id and place: lines are sealed anew where they
+	// go, with a salt of their own.
+	{Name: "audit_log", Drop: []string{"salt"}, Actors: map[string]string{"actor_id": "actor_kind"}, Operators: []string{"impersonator_id"}, IDs: []string{"object_id", "detail"}, History: true,
+		PersonDrop: []string{"salt"}, Person: `actor_id IN (?1) OR position('"' || ?0 || '"' in personal::text) > 0`},
 }
 
 // Left stay where they are, each with the reason. PersonLeft says which of them a
 // person's own file shows all the same.
 var Left = map[string]string{
 	"access_passes":     "secrets that are spent once, of this installation's links",
+	"audit_chain":       "links of the chain, which hold the board's id: lines are sealed anew where they go",
+	"audit_chains":      "links of the chain, which hold the board's id: lines are sealed anew where they go",
+	"audit_heads":       "links of the chain, which hold the board's id: lines are sealed anew where they go",
+	"audit_unsealed":    "lines that wait for their link",
+	"board_plans":       "what the platform sells: a restored board begins its trial where it goes",
 	"board_exports":     "archives of the board themselves, and links to them",
 	"casbin_rules":      "grants are of the platform's operators: the header names roles and team, and a restored board invites anew",
 	"checkout_sessions": "pages at Stripe that belong to this platform's account: an open one would be asked after from two places",
@@ -82,12 +89,16 @@ var Left = map[string]string{
 	"ownership_offers":  "offers between the platform's operators, each with a secret",
 	"person_sessions":   "somebody's open door; they sign in again",
 	"person_tokens":     "secrets that are spent once",
+	"plan_invoices":     "the platform's invoices to the board's owner, which they have",
+	"plan_steps":        "what the platform did about a plan that was not paid",
 	"search_documents":  "rebuilt from the listings",
 	"search_keys":       "a key of this installation's search server",
 	"search_rebuilds":   "a lease of a worker's",
 	"search_terms":      "rebuilt from the listings",
 	"stripe_accounts":   "an account is connected to this platform at Stripe: it is onboarded anew, and nobody claims another's by a file",
 	"tasks":             "work of this installation, under way",
+	"usage_alarms":      "of the platform's limits",
+	"usage_days":        "what the platform counted",
 }
 
 // PersonLeft are rows of tables that stay behind when a board moves, and are a

@@ -172,7 +172,7 @@ func (a *app) services() (err error) {
 	a.billing = billing.New(billing.Options{DB: a.db, Platform: a.platform, Listings: a.listings, Links: a.links, DeskLink: a.people.DeskLink,
 		Stripe: stripe, Secrets: a.cfg.StripeWebhookSecrets, Plans: a.plans.Hook(), Now: time.Now, Log: a.log})
 	a.candidates = &candidates.Service{DB: a.db, Platform: a.platform, Listings: a.listings, Files: a.files, Links: a.links, Find: a.find, Key: a.cfg.Secret(), Now: time.Now}
-	a.archive = &archive.Service{DB: a.db, Platform: a.platform, Files: a.files, Links: a.links, Packs: a.packs, Operators: a.operators, Rebuild: search.TaskRebuild, Now: time.Now}
+	a.archive = &archive.Service{DB: a.db, Platform: a.platform, Files: a.files, Links: a.links, Packs: a.packs, Operators: a.operators, Rebuild: search.TaskRebuild, Begin: a.plans.Begin, Now: time.Now}
 	a.redirects, a.hits = &redirects.Store{Now: time.Now}, &redirects.Hits{Platform: a.platform, Log: a.log}
 	a.access = &access.Service{DB: a.db, Links: a.links, Key: a.cfg.Secret(), Now: time.Now, HTTP: domains.PublicClient()}
 	a.dns = dns.New(a.cfg.DNSServers)
