@@ -15,6 +15,7 @@ import (
 
 	"shingle/candidates"
 	"shingle/listings"
+	"shingle/mail"
 	"shingle/themes"
 )
 
@@ -55,6 +56,12 @@ func (s *Service) cleanRow(table string, row map[string]json.RawMessage, at time
 		// Past ones too: they can be rolled back to.
 		if err := l.Check(s.Packs); err != nil {
 			return bad("a look does not hold what looks must: %v", err)
+		}
+	case "mail_texts":
+		// Words that the program cannot read give way to the shipped ones when a mail goes out.
+		var words mail.Text
+		if err := json.Unmarshal(row["texts"], &words); err != nil {
+			return bad("a mail's words cannot be read")
 		}
 	case "redirects":
 		if to := text(row, "target"); to != "" && !webAddress(to) && (!strings.HasPrefix(to, "/") || strings.HasPrefix(to, "//") || strings.Contains(to, `\`)) {

@@ -61,6 +61,7 @@ var Tables = []Table{
 	// What a mail said is gone once it is sent; one that waits holds links that sign somebody in.
 	{Name: "mails", Drop: []string{"payload"}, Where: "state <> 'queued'", IDs: []string{"key", "message_id"}, History: true,
 		Person: "recipient = ?0", PersonDrop: []string{"payload"}},
+	{Name: "mail_texts", Nobody: "the board's own words"},
 	{Name: "mail_suppressions", Person: "address = ?0"},
 	// The domain is proven again: the header names it.
 	{Name: "mail_identities", Drop: []string{"domain", "state", "own_return", "checks", "misses", "checked_at", "verified_at", "told_stuck"}, Nobody: "the board's own sender"},

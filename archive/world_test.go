@@ -164,6 +164,7 @@ INSERT INTO mails (tenant_id, id, kind, key, recipient, payload, message_id) VAL
 INSERT INTO mail_suppressions (tenant_id, address, reason) VALUES ('{board}', 'ada@seeker.example', 'bounce');
 INSERT INTO mail_identities (tenant_id, domain, state, footer) VALUES ('{board}', 'mail.{slug}.example', 'verified', 'Yours');
 INSERT INTO launch_checklists (tenant_id, dismissed_at) VALUES ('{board}', now());
+INSERT INTO mail_texts (tenant_id, kind, language, n, texts, written_by) VALUES ('{board}', 'listing-live', 'en', 1, '{"subject": "Ahoy", "body": "Look at {{link}}"}', 'Olga');
 INSERT INTO dkim_keys (tenant_id, id, selector, sealed, public) VALUES ('{board}', '{look}', 's1', '\xfeedface', 'p');
 INSERT INTO tasks (tenant_id, id, kind) VALUES ('{board}', '{look}', 't.x');
 INSERT INTO audit_log (tenant_id, id, actor_kind, actor_id, act, object_kind, object_id, detail, personal, at) VALUES ('{board}', '{audit}', 'operator', '{operator}', 'listing.approved', 'listing', '{listing}', '{"board": "{board}", "listing": "{listing}"}', '{"actor": "Olga", "email": "ada@seeker.example"}', now() - interval '1 minute')
