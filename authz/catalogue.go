@@ -67,6 +67,7 @@ var Catalogue = [...]Entry{
 	{"plan", "read", OnBoard | OnPlatform},
 	{"plan", "manage", OnBoard},
 	{"plan", "write", OnPlatform},
+	{"board", "export", OnBoard},
 	{"board", "create", OnPlatform},
 	{"board", "suspend", OnPlatform},
 	{"board", "fee", OnPlatform},

@@ -68,6 +68,23 @@ func checkCV(name string, data []byte) (clean, kind string, err error) {
 	return cleanName(name, ext), want, nil
 }
 
+// CheckCV is checkCV for a stored file: its name has the extension that it was
+// taken under. Kind: fault.Invalid, field "cv".
+func CheckCV(name string, data []byte) (kind string, err error) {
+	_, kind, err = checkCV(name, data)
+	return kind, err
+}
+
+// KnownCVType reports a kind of file that is taken.
+func KnownCVType(kind string) bool {
+	for _, k := range cvTypes {
+		if k == kind {
+			return true
+		}
+	}
+	return false
+}
+
 // zipHas looks into the directory of an archive without unpacking anything.
 func zipHas(data []byte, name string) bool {
 	r, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))

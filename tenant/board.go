@@ -17,6 +17,8 @@ import (
 
 // NewBoard is what a board needs to begin.
 type NewBoard struct {
+	// ID is for a board that comes back as itself; a new one when nil.
+	ID                         ID
 	Slug, Name, Tagline        string
 	Locale, Currency, TimeZone string
 	Country, ContactEmail      string
@@ -90,7 +92,10 @@ func CreateBoard(ctx context.Context, tx bun.IDB, n NewBoard, domain string) (*T
 	if err := n.Validate(); err != nil {
 		return nil, err
 	}
-	id, host := NewID(), n.Slug+"."+domain
+	id, host := n.ID, n.Slug+"."+domain
+	if id.IsNil() {
+		id = NewID()
+	}
 	var rule any
 	if n.FeeRule != nil {
 		rule = string(n.FeeRule)

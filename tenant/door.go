@@ -67,6 +67,18 @@ func (d *DB) Read(ctx context.Context, fn Fn) error {
 	return transact(ctx, d.bun, d.notify, "BEGIN READ ONLY; SELECT set_config('app.tenant_id', ?, true)", id, false, fn)
 }
 
+// Snapshot is Read for work of many statements that must all see one moment, as
+// an export does. Times are in UTC. Kinds as for Read.
+func (d *DB) Snapshot(ctx context.Context, fn Fn) error {
+	id, err := IDFrom(ctx)
+	if err != nil {
+		return err
+	}
+	// One try: fn has an effect that no rollback takes back, and a transaction
+	// that only reads meets no serialization failure.
+	return tries(ctx, d.bun, d.notify, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL TIME ZONE 'UTC'; SELECT set_config('app.tenant_id', ?, true)", id, false, fn, 1)
+}
+
 // Write runs fn in a transaction bound to the context's board. What fn marked
 // with Changed moves the board's generation as the last statement before the
 // commit. Kinds as for Read.
@@ -138,13 +150,17 @@ func AfterCommit(ctx context.Context, fn func()) {
 }
 
 func transact(ctx context.Context, db *bun.DB, n *Notifier, begin string, id ID, platform bool, fn Fn) error {
+	return tries(ctx, db, n, begin, id, platform, fn, maxTries)
+}
+
+func tries(ctx context.Context, db *bun.DB, n *Notifier, begin string, id ID, platform bool, fn Fn, most int) error {
 	if txFrom(ctx) != nil {
 		return fault.New(fault.Internal, "a transaction inside a transaction")
 	}
 	var err error
 	for try := 1; ; try++ {
 		err = once(ctx, db, n, begin, id, platform, fn)
-		if err == nil || try == maxTries || !pg.Retryable(err) || ctx.Err() != nil {
+		if err == nil || try == most || !pg.Retryable(err) || ctx.Err() != nil {
 			break
 		}
 	}

@@ -20,6 +20,7 @@ import (
 	"gocloud.dev/blob/memblob"
 
 	"shingle/accounts"
+	"shingle/archive"
 	"shingle/authz"
 	"shingle/billing"
 	"shingle/billing/plans"
@@ -123,7 +124,7 @@ func newHouse(t testing.TB) *house {
 	h.parts = web.Parts{Boards: w.Boards, Site: pages, Assets: assets, Log: log, Registry: prometheus.NewRegistry(), PlatformHosts: []string{platformHost}, ProbeKey: key,
 		Redirects: &redirects.Store{Now: time.Now}, Hits: &redirects.Hits{Platform: w.Platform, Log: log},
 		Employer: &employer.Employer{DB: w.DB, Links: h.links, Site: pages, Listings: store, Billing: money, Plans: h.plans, Candidates: applied, People: people, Limits: limits, Key: key, Now: time.Now},
-		Admin: &admin.Admin{DB: w.DB, Platform: w.Platform, Boards: w.Boards, Notifier: w.Notifier, Links: h.links, Site: pages, Listings: store, Billing: money,
+		Admin: &admin.Admin{DB: w.DB, Archive: &archive.Service{DB: w.DB, Platform: w.Platform, Files: files, Links: h.links, Packs: packs, Operators: h.operators, Now: time.Now}, Platform: w.Platform, Boards: w.Boards, Notifier: w.Notifier, Links: h.links, Site: pages, Listings: store, Billing: money,
 			Candidates: applied, Domains: h.domains, Redirects: &redirects.Store{Now: time.Now}, Access: door, Operators: h.operators, Gate: gate, Packs: packs, Looks: look, Files: files, Mail: &mail.Identities{DB: w.DB, Platform: w.Platform, Now: time.Now}, Letters: letters, Plans: h.plans, Now: time.Now},
 		Platform: &platform.Platform{Platform: w.Platform, Operators: h.operators, Gate: gate, Links: h.links, Launcher: launcher, Plans: h.plans},
 		API:      &api.API{DB: w.DB, Links: h.links, Listings: store, Search: found, Site: pages, Now: time.Now},

@@ -24,6 +24,7 @@ import (
 	_ "gocloud.dev/blob/s3blob"   // s3:// for several replicas; credentials come as for AWS' own programs
 
 	"shingle/accounts"
+	"shingle/archive"
 	"shingle/authz"
 	"shingle/authz/chain"
 	"shingle/billing"
@@ -80,6 +81,7 @@ type app struct {
 	search     *search.Service
 	billing    *billing.Service
 	candidates *candidates.Service
+	archive    *archive.Service
 	domains    *domains.Service
 	redirects  *redirects.Store
 	hits       *redirects.Hits
@@ -174,6 +176,7 @@ func (a *app) services() (err error) {
 	a.billing = billing.New(billing.Options{DB: a.db, Platform: a.platform, Listings: a.listings, Links: a.links, DeskLink: a.people.DeskLink,
 		Stripe: stripe, Secrets: a.cfg.StripeWebhookSecrets, Plans: a.plans.Hook(), Now: time.Now, Log: a.log})
 	a.candidates = &candidates.Service{DB: a.db, Platform: a.platform, Listings: a.listings, Files: a.files, Links: a.links, Find: a.find, Key: a.cfg.Secret(), Now: time.Now}
+	a.archive = &archive.Service{DB: a.db, Platform: a.platform, Files: a.files, Links: a.links, Packs: a.packs, Operators: a.operators, Rebuild: search.TaskRebuild, Begin: a.plans.Begin, Now: time.Now}
 	a.redirects, a.hits = &redirects.Store{Now: time.Now}, &redirects.Hits{Platform: a.platform, Log: a.log}
 	a.access = &access.Service{DB: a.db, Links: a.links, Key: a.cfg.Secret(), Now: time.Now, HTTP: domains.PublicClient()}
 	a.dns = dns.New(a.cfg.DNSServers)
@@ -333,7 +336,8 @@ func (a *app) registerTasks(ctx context.Context) error {
 	a.certs.Register(a.mux)
 	sealer := &chain.Sealer{Platform: a.platform, Log: a.log}
 	sealer.Register(a.mux)
-	return errors.Join(sealer.Schedule(ctx), a.certs.Schedule(ctx), a.domains.Schedule(ctx), jobs.Schedule(ctx), a.identities.Schedule(ctx), a.sweeper.Schedule(ctx), a.search.Schedule(ctx), a.billing.Schedule(ctx), a.candidates.Schedule(ctx), a.plans.Schedule(ctx))
+	a.archive.Register(a.mux)
+	return errors.Join(sealer.Schedule(ctx), a.certs.Schedule(ctx), a.domains.Schedule(ctx), jobs.Schedule(ctx), a.identities.Schedule(ctx), a.sweeper.Schedule(ctx), a.search.Schedule(ctx), a.billing.Schedule(ctx), a.candidates.Schedule(ctx), a.plans.Schedule(ctx), a.archive.Schedule(ctx))
 }
 
 // brand is a board's colours for its mails.

@@ -15,7 +15,7 @@ import (
 )
 
 func boardCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "board", Short: "Make and list boards", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "board", Short: "Make, list and move boards", Args: cobra.NoArgs}
 	var n tenant.NewBoard
 	var owner string
 	create := &cobra.Command{
@@ -67,7 +67,46 @@ func boardCmd() *cobra.Command {
 			})
 		},
 	}
-	cmd.AddCommand(create, list)
+	cmd.AddCommand(create, list, boardOwnerCmd(), boardExportCmd(), boardRestoreCmd())
+	return cmd
+}
+
+// boardOwnerCmd is for a board that came back without one, or has lost it.
+func boardOwnerCmd() *cobra.Command {
+	var slug, email string
+	cmd := &cobra.Command{
+		Use: "owner", Short: "Give a board another owner", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a, err := open(cmd.Context(), "board")
+			if err != nil {
+				return err
+			}
+			defer a.close()
+			t, err := a.boards.BySlug(cmd.Context(), slug)
+			if err != nil {
+				return fmt.Errorf("there is no board %q: `shingle board list` names them", slug)
+			}
+			err = a.platform.Write(cmd.Context(), func(ctx context.Context, tx bun.IDB) error {
+				o, err := a.operators.FindOrCreate(ctx, tx, email, "", t.Locale)
+				if err != nil {
+					return err
+				}
+				if err := authz.Grant(ctx, tx, t.ID, o.ID, authz.Owner); err != nil {
+					return err
+				}
+				return authz.Record(ctx, tx, authz.Act{Act: "member.joined", ObjectKind: "operator", ObjectID: o.ID.String(), Board: t.ID, Detail: map[string]any{"role": authz.Owner}})
+			})
+			if err != nil {
+				return plainError(err)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s is an owner of %s; sign in at %s\n", email, t.Name, a.links.Platform("/sign-in"))
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&slug, "slug", "", "the board")
+	cmd.Flags().StringVar(&email, "email", "", "the owner's e-mail address")
+	_ = cmd.MarkFlagRequired("slug")
+	_ = cmd.MarkFlagRequired("email")
 	return cmd
 }
 

@@ -28,7 +28,7 @@ var layers = []struct {
 	{"tenant", []string{"tenant"}},
 	{"tasks", []string{"tasks"}},
 	{"ground", []string{"mail", "authz"}},
-	{"features", []string{"listings", "search", "billing", "candidates", "accounts", "themes", "domains"}},
+	{"features", []string{"listings", "search", "billing", "candidates", "accounts", "themes", "domains", "archive"}},
 	{"doctor", []string{"doctor"}},
 	{"web", []string{"web"}},
 	{"cmd", []string{"cmd", "deploy"}},
@@ -38,6 +38,7 @@ var layers = []struct {
 var beside = map[string][]string{
 	"internal": {"internal", "migrations"}, "migrations": {"internal"},
 	"search": {"listings"}, "billing": {"listings"}, "candidates": {"listings"},
+	"archive": {"accounts", "candidates", "listings", "themes"},
 }
 
 // upward are the exceptions, each with its reason.

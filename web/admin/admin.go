@@ -19,6 +19,7 @@ import (
 	"gocloud.dev/blob"
 
 	"shingle/accounts"
+	"shingle/archive"
 	"shingle/authz"
 	"shingle/billing"
 	"shingle/billing/plans"
@@ -55,6 +56,7 @@ type Admin struct {
 	Domains    *domains.Service
 	Redirects  *redirects.Store
 	Access     *access.Service
+	Archive    *archive.Service
 	Operators  *accounts.Operators
 	Gate       *authz.Gate
 	Packs      *themes.Packs
@@ -89,7 +91,7 @@ func (a *Admin) Routes() []route.Route {
 		{Method: route.POST, Path: "/admin/enter", Handle: a.enter, Can: authz.Public},
 		{Method: route.POST, Path: "/admin/sign-out", Handle: a.signOut, Can: authz.SignedIn},
 	}
-	return slices.Concat(own, a.workRoutes(), a.boardRoutes(), a.teamRoutes(), a.mailRoutes(), a.domainRoutes(), a.redirectRoutes(), a.accessRoutes(), a.planRoutes(), a.auditRoutes())
+	return slices.Concat(own, a.workRoutes(), a.boardRoutes(), a.teamRoutes(), a.mailRoutes(), a.domainRoutes(), a.redirectRoutes(), a.accessRoutes(), a.planRoutes(), a.auditRoutes(), a.exportRoutes())
 }
 
 const (
@@ -183,6 +185,7 @@ var nav = []struct{ key, url, icon, object, action string }{
 	{"admin.nav.team", "/admin/team", "users", "team", "read"},
 	{"admin.nav.audit", "/admin/audit", "list-check", "audit", "read"},
 	{"admin.nav.settings", "/admin/settings", "settings", "settings", "read"},
+	{"admin.nav.export", "/admin/export", "download", "board", "export"},
 }
 
 // waiting is what needs somebody, shown as badges.

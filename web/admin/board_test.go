@@ -17,6 +17,7 @@ import (
 	"gocloud.dev/blob/memblob"
 
 	"shingle/accounts"
+	"shingle/archive"
 	"shingle/authz"
 	"shingle/billing"
 	"shingle/internal/links"
@@ -61,7 +62,7 @@ func TestBoardRoutes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &Admin{DB: w.DB, Platform: w.Platform, Boards: w.Boards, Notifier: w.Notifier, Links: ln, Site: s, Listings: ls, Billing: bill, Operators: ops, Packs: packs, Looks: store, Files: s.Files, Mail: testIdentities(t, w), MailFrom: "boards@platform.example", Now: time.Now}
+	a := &Admin{DB: w.DB, Archive: &archive.Service{DB: w.DB, Platform: w.Platform, Files: s.Files, Links: ln, Packs: packs, Operators: ops, Now: time.Now}, Platform: w.Platform, Boards: w.Boards, Notifier: w.Notifier, Links: ln, Site: s, Listings: ls, Billing: bill, Operators: ops, Packs: packs, Looks: store, Files: s.Files, Mail: testIdentities(t, w), MailFrom: "boards@platform.example", Now: time.Now}
 	assets, err := console.LoadAssets()
 	if err != nil {
 		t.Fatal(err)
@@ -115,6 +116,13 @@ func TestBoardRoutes(t *testing.T) {
 	for _, p := range []string{"/admin/products", "/admin/products/new", "/admin/products/preview?name=a&price=199&duration_days=30&featured_days=2", "/admin/orders", "/admin/orders?q=x", "/admin/orders.csv", "/admin/payouts", "/admin/payouts/statement.csv", "/admin/look", "/admin/look/preview", "/admin/pages", "/admin/pages/new", "/admin/team", "/admin/settings"} {
 		do(G, p, nil, 200)
 	}
+	do(G, "/admin/export", nil, 200, "Noch keine Archive", "o@x.example")
+	do(P, "/admin/export", nil, 303, "export.asked")
+	do(G, "/admin/export", nil, 200, "Wird erstellt")
+	do(P, "/admin/export", nil, 409, "Ein Archiv wird gerade erstellt")
+	do(G, "/admin/export/download?token=nobody", nil, 410, "verbraucht oder zu alt")
+	do(P, "/admin/export/download", url.Values{"token": {"nobody"}}, 410, "verbraucht oder zu alt")
+	testExport(t, w, a.Archive, b, do)
 	do(P, "/admin/products", url.Values{"name": {""}, "price": {"viel"}}, 422, "viel", "199,50")
 	do(P, "/admin/products", url.Values{"name": {"Basis"}, "price": {"199,50"}, "duration_days": {"30"}, "featured_days": {"5"}, "active": {"1"}}, 303, "product.created")
 	do(P, "/admin/products", url.Values{"name": {"Frei"}, "price": {"0"}, "duration_days": {"30"}, "active": {"1"}}, 303)

@@ -1,0 +1,3 @@
+-- Intent: back to archives from the command line alone.
+
+DROP TABLE board_exports;
