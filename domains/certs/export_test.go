@@ -34,6 +34,11 @@ func (c *Certs) RunOrder(ctx context.Context, host string) error {
 	return c.handleOrder(ctx, &tasks.Task{Kind: kindOrder, Payload: json.RawMessage(`{"host":"` + host + `"}`)})
 }
 
+// Staple runs a host's look at its responder in this goroutine, as a task does.
+func (c *Certs) Staple(ctx context.Context, host string) error {
+	return c.handleStaple(ctx, &tasks.Task{Kind: kindStaple, Payload: json.RawMessage(`{"host":"` + host + `"}`)})
+}
+
 // RetryAfter is the standard wait.
 var RetryAfter = retryAfter
 

@@ -24,6 +24,7 @@ type figures struct {
 	state          *prometheus.GaugeVec
 	soonest, late  prometheus.Gauge
 	refused, loads prometheus.Counter
+	staples        *prometheus.CounterVec
 }
 
 func newFigures() figures {
@@ -34,6 +35,7 @@ func newFigures() figures {
 		late:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "shingle_certificates_late", Help: "Certificates past half of the time that was left for their renewal."}),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{Name: "shingle_tls_unknown_names_total", Help: "Handshakes for names that are not ours."}),
 		loads:   prometheus.NewCounter(prometheus.CounterOpts{Name: "shingle_tls_certificate_loads_total", Help: "Certificates read from Postgres for a handshake."}),
+		staples: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "shingle_ocsp_answers_total", Help: "Looks at OCSP responders, by what came of them."}, []string{"outcome"}),
 	}
 	f.soonest.Set(math.Inf(1)) // nothing runs out where nothing is
 	return f
@@ -47,6 +49,9 @@ func (c *Certs) handleWatch(ctx context.Context, t *tasks.Task) error {
 		}
 		if c.On() {
 			if err := c.orderDue(ctx, tx); err != nil {
+				return err
+			}
+			if err := addStaples(ctx, tx); err != nil {
 				return err
 			}
 		}
@@ -93,6 +98,7 @@ func (c *Certs) orderDue(ctx context.Context, tx bun.IDB) error {
 	err = tx.NewRaw(`SELECT host FROM certificates WHERE (
 			(state = 'issued' AND source = 'acme' AND renew_at < now() AND coalesce(next_try, '-infinity') < now() - interval '5 minutes')
 			OR (state = 'issued' AND source = 'own' AND not_after < now() + make_interval(secs => ?) AND coalesce(next_try, '-infinity') < now() - interval '5 minutes')
+			OR (state = 'issued' AND revoked_at IS NOT NULL AND coalesce(next_try, '-infinity') < now() - interval '5 minutes')
 			OR (state = 'ordering' AND greatest(updated_at, next_try) < now() - interval '1 hour')
 			OR (state = 'failed' AND coalesce(next_try, updated_at) < now() - interval '1 hour'))
 		ORDER BY not_after NULLS FIRST LIMIT ?`, replaceOwn.Seconds(), most).Scan(ctx, &due)
