@@ -38,8 +38,10 @@ type Report struct {
 	Address   Finding   `json:"address,omitzero"`
 	Authority Finding   `json:"authority,omitzero"`
 	// AuthorityAt is the name whose CAA records hold for the host.
-	AuthorityAt string  `json:"authority_at,omitempty"`
-	Elsewhere   Finding `json:"elsewhere,omitzero"`
+	AuthorityAt string `json:"authority_at,omitempty"`
+	// AuthorityName is what CAA records call our authority.
+	AuthorityName string  `json:"authority_name,omitempty"`
+	Elsewhere     Finding `json:"elsewhere,omitzero"`
 	// Proved and Points are what follows: the record is right, requests come here.
 	Proved bool `json:"proved,omitempty"`
 	Points bool `json:"points,omitempty"`
@@ -58,8 +60,13 @@ func (s *Service) examine(ctx context.Context, t *tenant.Tenant, d *Domain) Repo
 	var wg sync.WaitGroup
 	wg.Go(func() { r.Owner, r.Proved, r.Vanished = s.owner(ctx, d) })
 	wg.Go(func() { r.Address, r.Points = s.address(ctx, t, d) })
-	if s.Certificates != nil && len(s.CAs) > 0 {
-		wg.Go(func() { r.Authority, r.AuthorityAt = s.authority(ctx, d) })
+	if s.Certificates != nil && s.CAs != nil {
+		wg.Go(func() {
+			if names := s.CAs(ctx); len(names) > 0 {
+				r.AuthorityName = names[0]
+				r.Authority, r.AuthorityAt = s.authority(ctx, d, names)
+			}
+		})
 	}
 	wg.Wait()
 	return r
@@ -173,7 +180,7 @@ func (s *Service) throughProxy(ctx context.Context, d *Domain, found []string, k
 }
 
 // authority looks whether CAA records let our authority issue.
-func (s *Service) authority(ctx context.Context, d *Domain) (Finding, string) {
+func (s *Service) authority(ctx context.Context, d *Domain, names []string) (Finding, string) {
 	at, permits, err := s.DNS.CAA(ctx, d.Host)
 	if err != nil {
 		return Finding{Unknown, "domain.found.no_answer", nil}, ""
@@ -187,14 +194,14 @@ func (s *Service) authority(ctx context.Context, d *Domain) (Finding, string) {
 		}
 		issuers++
 		name, _, _ := strings.Cut(p.Value, ";")
-		if slices.Contains(s.CAs, strings.TrimSpace(name)) {
+		if slices.Contains(names, strings.TrimSpace(name)) {
 			return Finding{OK, "domain.found.caa_permits|" + strings.TrimSpace(name), first(found, 8)}, at
 		}
 	}
 	if issuers == 0 {
 		return Finding{OK, "domain.found.caa_none", found}, ""
 	}
-	return Finding{Wrong, "domain.found.caa_refuses|" + at + "|" + s.CAs[0], first(found, 8)}, at
+	return Finding{Wrong, "domain.found.caa_refuses|" + at + "|" + names[0], first(found, 8)}, at
 }
 
 func first(list []string, n int) []string {

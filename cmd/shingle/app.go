@@ -197,7 +197,7 @@ func (a *app) newDomains() (*domains.Service, error) {
 		s.EdgeAddresses = append(s.EdgeAddresses, ip.Unmap())
 	}
 	if a.certs.On() {
-		s.CAs = authorityNames(a.cfg.ACMEDir, a.cfg.ACMEFallback)
+		s.CAs = a.certs.Identities
 		s.Verified, s.Removed = a.certs.Order, a.certs.Drop
 		s.Bring = func(ctx context.Context, tx bun.IDB, host, chain, key string) error {
 			return a.certs.Bring(ctx, tx, host, []byte(chain), []byte(key))
@@ -224,19 +224,6 @@ func (a *app) certificates(ctx context.Context, hosts ...string) map[string]doma
 		out[st.Host] = domains.CertState{State: string(st.State), Issuer: st.Issuer, NotAfter: st.NotAfter, Error: st.Error}
 	}
 	return out
-}
-
-// authorityNames are what CAA records call the authorities of these directories;
-// those that are not known here are not looked for.
-func authorityNames(directories ...string) (names []string) {
-	for _, d := range directories {
-		for part, name := range map[string]string{"letsencrypt.org": "letsencrypt.org", "zerossl.com": "sectigo.com", "pki.goog": "pki.goog", "buypass.com": "buypass.com"} {
-			if strings.Contains(d, part) {
-				names = append(names, name)
-			}
-		}
-	}
-	return names
 }
 
 // mailParts are whose name mail carries and what comes back.

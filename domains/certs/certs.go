@@ -80,6 +80,7 @@ type Certs struct {
 	config *certmagic.Config
 	cas    []authority
 	wanted chan string
+	ids    identities
 	figures
 
 	// nobody stands where certmagic would open a port of its own to answer

@@ -39,6 +39,16 @@ func (c *Certs) Staple(ctx context.Context, host string) error {
 	return c.handleStaple(ctx, &tasks.Task{Kind: kindStaple, Payload: json.RawMessage(`{"host":"` + host + `"}`)})
 }
 
+// AgeIdentities lets what the directories said run out.
+func (c *Certs) AgeIdentities() {
+	c.ids.mu.Lock()
+	defer c.ids.mu.Unlock()
+	for d, kept := range c.ids.by {
+		kept.till = time.Time{}
+		c.ids.by[d] = kept
+	}
+}
+
 // RetryAfter is the standard wait.
 var RetryAfter = retryAfter
 
