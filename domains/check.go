@@ -72,8 +72,21 @@ func (s *Service) examine(ctx context.Context, t *tenant.Tenant, d *Domain) Repo
 	return r
 }
 
-// owner looks for the ownership record, compared in constant time.
+// owner looks for the ownership record. It counts, and is gone, only when all
+// resolvers that answer agree.
 func (s *Service) owner(ctx context.Context, d *Domain) (f Finding, proved, vanished bool) {
+	f, proved, vanished = s.zoneOwner(ctx, d)
+	if f.State == Unknown {
+		return f, proved, vanished
+	}
+	if v, differs := s.differing(proved, func(r Lookup) (voice, bool) { return holdsOwner(ctx, r, OwnerRecord(d)) }); differs {
+		return partly(v.seen), false, false
+	}
+	return f, proved, vanished
+}
+
+// zoneOwner looks for the ownership record, compared in constant time.
+func (s *Service) zoneOwner(ctx context.Context, d *Domain) (f Finding, proved, vanished bool) {
 	want := OwnerRecord(d)
 	texts, err := s.DNS.TXT(ctx, want.Name)
 	switch {
@@ -107,16 +120,25 @@ func matches(text, value string) bool {
 	return subtle.ConstantTimeCompare([]byte(text), []byte(value)) == 1
 }
 
-// address looks where the host leads.
+// address looks where the host leads; it leads here only when all resolvers
+// that answer agree.
 func (s *Service) address(ctx context.Context, t *tenant.Tenant, d *Domain) (f Finding, points bool) {
-	target := s.Target(t)
-	trace, err := s.DNS.Addresses(ctx, d.Host)
-	found := append([]string(nil), trace.Aliases...)
-	for _, a := range trace.Addresses {
-		found = append(found, a.String())
+	edge := append([]netip.Addr(nil), s.EdgeAddresses...)
+	if own, err := s.DNS.Addresses(ctx, s.Target(t)); err == nil {
+		edge = append(edge, own.Addresses...)
 	}
-	found = first(found, 8)
-	ours := slices.Contains(trace.Aliases, target) || slices.Contains(trace.Aliases, t.PlatformHost)
+	trace, err := s.DNS.Addresses(ctx, d.Host)
+	if !fault.Is(err, fault.Unavailable) {
+		if v, differs := s.differing(s.here(t, trace, err, edge), func(r Lookup) (voice, bool) { return s.leadsHere(ctx, r, t, d.Host, edge) }); differs {
+			return partly(v.seen), false
+		}
+	}
+	return s.judge(ctx, t, d, trace, err, edge)
+}
+
+// judge says where the host leads.
+func (s *Service) judge(ctx context.Context, t *tenant.Tenant, d *Domain, trace dns.Trace, err error, edge []netip.Addr) (f Finding, points bool) {
+	target, found, ours := s.Target(t), seen(trace), s.ours(t, trace)
 	switch {
 	case fault.Is(err, fault.Invalid):
 		return Finding{Wrong, "domain.found.circle", found}, false
@@ -130,10 +152,6 @@ func (s *Service) address(ctx context.Context, t *tenant.Tenant, d *Domain) (f F
 		return Finding{Unknown, "domain.found.no_answer", nil}, false
 	case ours:
 		return Finding{OK, "domain.found.alias|" + target, found}, true
-	}
-	edge := append([]netip.Addr(nil), s.EdgeAddresses...)
-	if own, err := s.DNS.Addresses(ctx, target); err == nil {
-		edge = append(edge, own.Addresses...)
 	}
 	var here, other []string
 	proxied := true

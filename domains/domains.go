@@ -101,6 +101,9 @@ type Service struct {
 	Links    links.Links
 	// DNS answers without a cache.
 	DNS Lookup
+	// Resolvers, when there are several, are asked each: until they agree, a
+	// record does not count.
+	Resolvers []Lookup
 	// EdgeHost is what hosts are pointed at; a board's platform address when empty.
 	EdgeHost string
 	// EdgeAddresses are for zones' own names, where DNS knows no CNAME.

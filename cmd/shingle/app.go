@@ -189,6 +189,9 @@ func (a *app) services() (err error) {
 func (a *app) newDomains() (*domains.Service, error) {
 	s := &domains.Service{DB: a.db, Platform: a.platform, Notifier: a.notifier, Links: a.links, DNS: a.dns.Fresh(), EdgeHost: a.cfg.EdgeHost,
 		Probe: domains.NewProbe(a.cfg.Secret()), ProbeBase: domains.NewBaseProbe(a.cfg.Secret()), Now: time.Now}
+	for _, r := range a.dns.Each() {
+		s.Resolvers = append(s.Resolvers, r)
+	}
 	for _, text := range a.cfg.EdgeAddresses {
 		ip, err := netip.ParseAddr(text)
 		if err != nil {

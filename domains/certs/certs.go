@@ -51,7 +51,7 @@ type Options struct {
 	// Roots is whom to trust for the authorities' own HTTPS; nil for the system's.
 	Roots *x509.CertPool
 	// DNS answers dns-01 for the boards' domain, which then gets one wildcard; nil without.
-	DNS    acmez.Solver
+	DNS acmez.Solver
 	// HTTP reaches OCSP responders, whose addresses stand in certificates that
 	// people bring: public ones only. Nil staples nothing.
 	HTTP   *http.Client

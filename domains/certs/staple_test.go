@@ -229,7 +229,9 @@ func TestTheTaskStaples(t *testing.T) {
 	// The chain lacks the issuer: the certificate says where it can be had.
 	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(c.between.Raw) }))
 	t.Cleanup(issuer.Close)
-	leaf := c.server(key, func(x *x509.Certificate) { x.OCSPServer, x.IssuingCertificateURL = []string{"http://127.0.0.1:1/", o.URL}, []string{issuer.URL} }, host)
+	leaf := c.server(key, func(x *x509.Certificate) {
+		x.OCSPServer, x.IssuingCertificateURL = []string{"http://127.0.0.1:1/", o.URL}, []string{issuer.URL}
+	}, host)
 	if err := r.bring(a, host, chainPEM(leaf), keyPEM(t, key)); err != nil {
 		t.Fatal(err)
 	}
