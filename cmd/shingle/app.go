@@ -182,7 +182,7 @@ func (a *app) services() (err error) {
 	if a.domains, err = a.newDomains(); err != nil {
 		return err
 	}
-	a.launcher = &platform.Launcher{Platform: a.platform, Operators: a.operators, Notifier: a.notifier, Links: a.links, Plans: a.plans}
+	a.launcher = &platform.Launcher{Platform: a.platform, Operators: a.operators, Notifier: a.notifier, Links: a.links, Plans: a.plans, Order: a.certs.OrderBoard}
 	return nil
 }
 

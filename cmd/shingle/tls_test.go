@@ -161,7 +161,15 @@ func TestServeOverTLS(t *testing.T) {
 	if said := examine(); !strings.Contains(said, "1 run out soon: www.acme.example until") {
 		t.Errorf("doctor says:\n%s", said)
 	}
+	// A new board's address is ordered with the board, not at its first visit.
+	fresh, err := a.launcher.Launch(t.Context(), tenant.NewBoard{Slug: "fresh", Name: "Fresh", Locale: "en", Currency: "EUR", TimeZone: "UTC"}, "ann@fresh.example")
+	if err != nil {
+		t.Fatal(err)
+	}
 	var s []certs.Status
+	if s, err = a.certs.Status(t.Context(), fresh.PlatformHost); err != nil || s[0].State != certs.Ordering {
+		t.Errorf("a new board's address: %+v, %v", s, err)
+	}
 	if s, err = a.certs.Status(t.Context(), "www.acme.example", "acme.boards.example"); err != nil || !s[0].Own || s[1].State != certs.None {
 		t.Errorf("status %+v, %v", s, err)
 	}

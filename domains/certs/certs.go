@@ -210,6 +210,17 @@ func (c *Certs) Order(ctx context.Context, tx bun.IDB, host string) error {
 	return add(ctx, tx, name, time.Time{})
 }
 
+// OrderBoard asks for the certificate of a new board's platform address, in the
+// transaction that makes the board, so that its first visitor finds it. It is a
+// no-op where one wildcard serves all of them. Orders that would pass the
+// authority's limits wait for their turn.
+func (c *Certs) OrderBoard(ctx context.Context, tx bun.IDB, host string) error {
+	if c.nameFor(host) != host {
+		return nil
+	}
+	return c.Order(ctx, tx, host)
+}
+
 // add writes the task; a row of the same host that waits for a later time comes forward.
 func add(ctx context.Context, tx bun.IDB, name string, at time.Time) error {
 	return tasks.Add(tenant.With(ctx, nil), tx, tasks.New{Kind: kindOrder, Key: name, Payload: order{Host: name}, RunAt: at})
