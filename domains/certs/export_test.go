@@ -49,6 +49,17 @@ func (c *Certs) AgeIdentities() {
 	}
 }
 
+// Refresh is a round of Run's, Poll one that looks at what is new.
+func (c *Certs) Refresh(ctx context.Context) error { return c.refresh(ctx) }
+
+// Poll is Refresh as if the last one was a while ago.
+func (c *Certs) Poll(ctx context.Context) error {
+	c.known.mu.Lock()
+	c.known.polled = time.Now().Add(-pollEvery)
+	c.known.mu.Unlock()
+	return c.refresh(ctx)
+}
+
 // RetryAfter is the standard wait.
 var RetryAfter = retryAfter
 

@@ -85,9 +85,9 @@ func (c *Certs) orderDue(ctx context.Context, tx bun.IDB) error {
 	// A board may be made where TLS is not set (on the command line): its address
 	// is found here. Older boards' are ordered when somebody comes.
 	var missing []string
-	err = tx.NewRaw(`SELECT w.host FROM (SELECT host FROM hosts WHERE kind = 'custom' AND verified_at IS NOT NULL
-			UNION SELECT host FROM hosts WHERE kind = 'platform' AND ? AND right(host, length(?)) = ? AND created_at > now() - interval '1 day' UNION SELECT unnest(ARRAY[?])) AS w
-		LEFT JOIN certificates AS c ON c.host = w.host WHERE c.host IS NULL OR c.state = 'dropped' LIMIT ?`, c.o.DNS == nil, "."+c.o.BoardDomain, "."+c.o.BoardDomain, bun.In(first), most).Scan(ctx, &missing)
+	err = tx.NewRaw(`SELECT DISTINCT w.host FROM (SELECT host FROM hosts WHERE kind = 'custom' AND verified_at IS NOT NULL
+			UNION ALL SELECT host FROM hosts WHERE kind = 'platform' AND ? AND right(host, length(?)) = ? AND created_at > now() - interval '1 day' UNION ALL SELECT unnest(ARRAY[?])) AS w
+		WHERE NOT EXISTS (SELECT FROM certificates AS c WHERE c.host = w.host AND c.state <> 'dropped') LIMIT ?`, c.o.DNS == nil, "."+c.o.BoardDomain, "."+c.o.BoardDomain, bun.In(first), most).Scan(ctx, &missing)
 	if err != nil {
 		return err
 	}
