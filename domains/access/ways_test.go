@@ -173,7 +173,7 @@ func TestCompanySignInIsSaved(t *testing.T) {
 	good := Change{Mode: OIDC, Issuer: "https://id.acme.test", ClientID: "board", Secret: "s3cret", Claim: "groups", Values: "staff"}
 	for field, c := range map[string]struct {
 		spoil func(*Change)
-		want   string
+		want  string
 	}{
 		"issuer":    {func(c *Change) { c.Issuer = "http://id.acme.test" }, "access.issuer.form"},
 		"client_id": {func(c *Change) { c.ClientID = " " }, "access.client_id.required"},
