@@ -136,6 +136,24 @@ func TestServeOverTLS(t *testing.T) {
 		t.Errorf("plain HTTP: %d to %q", res.StatusCode, res.Header.Get("Location"))
 	}
 
+	// With the switch off nothing listens for HTTP/3.
+	cfg.HTTP3, cfg.TLSListen = false, free(t)
+	parts, err := a.listeners(t.Context(), h)
+	if err != nil || len(parts) != len(listeners)-1 {
+		t.Fatalf("%d listeners without HTTP/3, %v, %d with", len(parts), err, len(listeners))
+	}
+	quiet, err := net.ListenPacket("udp", cfg.TLSListen)
+	if err != nil {
+		t.Errorf("the port is taken for UDP: %v", err)
+	} else {
+		_ = quiet.Close()
+	}
+	over, end := context.WithCancel(t.Context())
+	end()
+	if err := parts[len(parts)-1](over); err != nil { // closes what it listens on
+		t.Error(err)
+	}
+
 	// doctor sees a certificate whose end is near.
 	cfg.RedisURL, cfg.SMTPURL, cfg.StripeKey = "", "", ""
 	examine := func() string {
