@@ -38,8 +38,10 @@ type Report struct {
 	Address   Finding   `json:"address,omitzero"`
 	Authority Finding   `json:"authority,omitzero"`
 	// AuthorityAt is the name whose CAA records hold for the host.
-	AuthorityAt string  `json:"authority_at,omitempty"`
-	Elsewhere   Finding `json:"elsewhere,omitzero"`
+	AuthorityAt string `json:"authority_at,omitempty"`
+	// AuthorityName is what CAA records call our authority.
+	AuthorityName string  `json:"authority_name,omitempty"`
+	Elsewhere     Finding `json:"elsewhere,omitzero"`
 	// Proved and Points are what follows: the record is right, requests come here.
 	Proved bool `json:"proved,omitempty"`
 	Points bool `json:"points,omitempty"`
@@ -58,15 +60,33 @@ func (s *Service) examine(ctx context.Context, t *tenant.Tenant, d *Domain) Repo
 	var wg sync.WaitGroup
 	wg.Go(func() { r.Owner, r.Proved, r.Vanished = s.owner(ctx, d) })
 	wg.Go(func() { r.Address, r.Points = s.address(ctx, t, d) })
-	if s.Certificates != nil && len(s.CAs) > 0 {
-		wg.Go(func() { r.Authority, r.AuthorityAt = s.authority(ctx, d) })
+	if s.Certificates != nil && s.CAs != nil {
+		wg.Go(func() {
+			if names := s.CAs(ctx); len(names) > 0 {
+				r.AuthorityName = names[0]
+				r.Authority, r.AuthorityAt = s.authority(ctx, d, names)
+			}
+		})
 	}
 	wg.Wait()
 	return r
 }
 
-// owner looks for the ownership record, compared in constant time.
+// owner looks for the ownership record. It counts, and is gone, only when all
+// resolvers that answer agree.
 func (s *Service) owner(ctx context.Context, d *Domain) (f Finding, proved, vanished bool) {
+	f, proved, vanished = s.zoneOwner(ctx, d)
+	if f.State == Unknown {
+		return f, proved, vanished
+	}
+	if v, differs := s.differing(proved, func(r Lookup) (voice, bool) { return holdsOwner(ctx, r, OwnerRecord(d)) }); differs {
+		return partly(v.seen), false, false
+	}
+	return f, proved, vanished
+}
+
+// zoneOwner looks for the ownership record, compared in constant time.
+func (s *Service) zoneOwner(ctx context.Context, d *Domain) (f Finding, proved, vanished bool) {
 	want := OwnerRecord(d)
 	texts, err := s.DNS.TXT(ctx, want.Name)
 	switch {
@@ -100,16 +120,25 @@ func matches(text, value string) bool {
 	return subtle.ConstantTimeCompare([]byte(text), []byte(value)) == 1
 }
 
-// address looks where the host leads.
+// address looks where the host leads; it leads here only when all resolvers
+// that answer agree.
 func (s *Service) address(ctx context.Context, t *tenant.Tenant, d *Domain) (f Finding, points bool) {
-	target := s.Target(t)
-	trace, err := s.DNS.Addresses(ctx, d.Host)
-	found := append([]string(nil), trace.Aliases...)
-	for _, a := range trace.Addresses {
-		found = append(found, a.String())
+	edge := append([]netip.Addr(nil), s.EdgeAddresses...)
+	if own, err := s.DNS.Addresses(ctx, s.Target(t)); err == nil {
+		edge = append(edge, own.Addresses...)
 	}
-	found = first(found, 8)
-	ours := slices.Contains(trace.Aliases, target) || slices.Contains(trace.Aliases, t.PlatformHost)
+	trace, err := s.DNS.Addresses(ctx, d.Host)
+	if !fault.Is(err, fault.Unavailable) {
+		if v, differs := s.differing(s.here(t, trace, err, edge), func(r Lookup) (voice, bool) { return s.leadsHere(ctx, r, t, d.Host, edge) }); differs {
+			return partly(v.seen), false
+		}
+	}
+	return s.judge(ctx, t, d, trace, err, edge)
+}
+
+// judge says where the host leads.
+func (s *Service) judge(ctx context.Context, t *tenant.Tenant, d *Domain, trace dns.Trace, err error, edge []netip.Addr) (f Finding, points bool) {
+	target, found, ours := s.Target(t), seen(trace), s.ours(t, trace)
 	switch {
 	case fault.Is(err, fault.Invalid):
 		return Finding{Wrong, "domain.found.circle", found}, false
@@ -123,10 +152,6 @@ func (s *Service) address(ctx context.Context, t *tenant.Tenant, d *Domain) (f F
 		return Finding{Unknown, "domain.found.no_answer", nil}, false
 	case ours:
 		return Finding{OK, "domain.found.alias|" + target, found}, true
-	}
-	edge := append([]netip.Addr(nil), s.EdgeAddresses...)
-	if own, err := s.DNS.Addresses(ctx, target); err == nil {
-		edge = append(edge, own.Addresses...)
 	}
 	var here, other []string
 	proxied := true
@@ -173,7 +198,7 @@ func (s *Service) throughProxy(ctx context.Context, d *Domain, found []string, k
 }
 
 // authority looks whether CAA records let our authority issue.
-func (s *Service) authority(ctx context.Context, d *Domain) (Finding, string) {
+func (s *Service) authority(ctx context.Context, d *Domain, names []string) (Finding, string) {
 	at, permits, err := s.DNS.CAA(ctx, d.Host)
 	if err != nil {
 		return Finding{Unknown, "domain.found.no_answer", nil}, ""
@@ -187,14 +212,14 @@ func (s *Service) authority(ctx context.Context, d *Domain) (Finding, string) {
 		}
 		issuers++
 		name, _, _ := strings.Cut(p.Value, ";")
-		if slices.Contains(s.CAs, strings.TrimSpace(name)) {
+		if slices.Contains(names, strings.TrimSpace(name)) {
 			return Finding{OK, "domain.found.caa_permits|" + strings.TrimSpace(name), first(found, 8)}, at
 		}
 	}
 	if issuers == 0 {
 		return Finding{OK, "domain.found.caa_none", found}, ""
 	}
-	return Finding{Wrong, "domain.found.caa_refuses|" + at + "|" + s.CAs[0], first(found, 8)}, at
+	return Finding{Wrong, "domain.found.caa_refuses|" + at + "|" + names[0], first(found, 8)}, at
 }
 
 func first(list []string, n int) []string {

@@ -101,12 +101,16 @@ type Service struct {
 	Links    links.Links
 	// DNS answers without a cache.
 	DNS Lookup
+	// Resolvers, when there are several, are asked each: until they agree, a
+	// record does not count.
+	Resolvers []Lookup
 	// EdgeHost is what hosts are pointed at; a board's platform address when empty.
 	EdgeHost string
 	// EdgeAddresses are for zones' own names, where DNS knows no CNAME.
 	EdgeAddresses []netip.Addr
-	// CAs are the authorities' names in CAA records; none are checked without TLS.
-	CAs []string
+	// CAs are the authorities' names in CAA records, ours by preference first. It
+	// may ask the authorities. Nil, or none: CAA is not checked.
+	CAs func(ctx context.Context) []string
 	// Probe asks whether a host's plain HTTP ends here, for hosts behind somebody
 	// else's proxy; nil means that such hosts are taken at their word.
 	Probe func(ctx context.Context, host string) error

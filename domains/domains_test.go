@@ -195,7 +195,7 @@ func TestWhatChecksFind(t *testing.T) {
 	t.Parallel()
 	y := newYard(t)
 	y.s.Certificates = func(context.Context, ...string) map[string]CertState { return nil }
-	y.s.CAs = []string{"ca.test"}
+	y.s.CAs = func(context.Context) []string { return []string{"ca.test", "second.test"} }
 	d := y.add(t, y.board, "jobs.acme.test")
 	apex := y.add(t, y.board, "acme.test")
 	name, value := OwnerRecord(d).Name, OwnerRecord(d).Value
@@ -249,11 +249,13 @@ func TestWhatChecksFind(t *testing.T) {
 
 	expect("no CAA", look(d).Authority, OK, "caa_none")
 	y.dns.Set(t, "acme.test", "CAA", `0 issue "other.test"`)
-	if r := look(d); r.Authority.State != Wrong || r.AuthorityAt != "acme.test" {
+	if r := look(d); r.Authority.State != Wrong || r.AuthorityAt != "acme.test" || y.s.AuthorityRecord(&Domain{Host: d.Host, Report: r}).Value != `0 issue "ca.test"` {
 		t.Errorf("another authority: %+v", r.Authority)
 	}
 	y.dns.Set(t, "acme.test", "CAA", `0 issue "other.test"`, `0 issue "ca.test; validationmethods=http-01"`)
 	expect("both", look(d).Authority, OK, "caa_permits")
+	y.dns.Set(t, "acme.test", "CAA", `0 issue "second.test"`)
+	expect("the one that stands in", look(d).Authority, OK, "caa_permits")
 	y.dns.Set(t, "acme.test", "CAA", `0 issue ";"`)
 	expect("nobody", look(d).Authority, Wrong, "caa_refuses")
 	y.dns.Set(t, "acme.test", "CAA", `0 iodef "mailto:x@acme.test"`)

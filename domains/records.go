@@ -52,9 +52,5 @@ func (s *Service) AuthorityRecord(d *Domain) Record {
 	if at := d.Report.AuthorityAt; at != "" {
 		name = at
 	}
-	ca := ""
-	if len(s.CAs) > 0 {
-		ca = s.CAs[0]
-	}
-	return Record{Type: "CAA", Name: name, Short: relative(name, Zone(d.Host)), Value: `0 issue "` + ca + `"`, Why: "domain.record.caa"}
+	return Record{Type: "CAA", Name: name, Short: relative(name, Zone(d.Host)), Value: `0 issue "` + d.Report.AuthorityName + `"`, Why: "domain.record.caa"}
 }

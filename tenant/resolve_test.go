@@ -180,3 +180,82 @@ func TestResolveWaitsLittleWhilePostgresIsAway(t *testing.T) {
 		t.Errorf("with Postgres back: %+v, %v", a, err)
 	}
 }
+
+// TestAnotherProcessIsHeardByThePollAlone has the listener up and no
+// notification at all, of one who died between the commit and the sending: a new
+// generation, a removed host and a suspension arrive within two seconds.
+func TestAnotherProcessIsHeardByThePollAlone(t *testing.T) {
+	t.Parallel()
+	for name, linked := range map[string]bool{"the listener is up and hears nothing": true, "the listener is cut": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := testkit.NewWorld(t)
+			b, rival := w.Board(t, "acme"), w.Board(t, "rival")
+			ctx := t.Context()
+			// The other process has a pool of its own, and a notifier that never sends.
+			db, err := pg.Open(w.PG.Platform, 2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = db.Close() }()
+			elsewhere := tenant.NewPlatform(db, nil)
+			const host = "jobs.acme.example"
+			write := func(q string, args ...any) {
+				t.Helper()
+				err := elsewhere.Write(tenant.With(ctx, b), func(ctx context.Context, tx bun.IDB) error {
+					_, err := tx.NewRaw(q, args...).Exec(ctx)
+					tenant.Changed(ctx)
+					return err
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			write(`INSERT INTO hosts (host, board_id, kind, verified_at) VALUES (?, ?, 'custom', now())`, host, b.ID)
+			r := tenant.NewResolver(w.Platform, slog.New(slog.DiscardHandler), time.Now)
+			r.Link(linked)
+			run, stop := context.WithCancel(ctx)
+			done := make(chan struct{})
+			go func() { defer close(done); r.Run(run) }()
+			defer func() { stop(); <-done }()
+			before, err := r.Resolve(ctx, host)
+			if err != nil {
+				t.Fatal(err)
+			}
+			other, err := r.Resolve(ctx, "rival.localhost")
+			if err != nil {
+				t.Fatal(err)
+			}
+			within := func(what string, ok func(*tenant.Tenant, error) bool) {
+				t.Helper()
+				begun := time.Now()
+				for {
+					now, err := r.Resolve(ctx, host)
+					took := time.Since(begun)
+					if ok(now, err) {
+						t.Logf("%s: after %s", what, took)
+						if took > 2*time.Second {
+							t.Errorf("%s: after %s, want 2 s at most", what, took)
+						}
+						return
+					}
+					if took > 10*time.Second {
+						t.Fatalf("%s: not after %s: %+v, %v", what, took, now, err)
+					}
+					time.Sleep(10 * time.Millisecond)
+				}
+			}
+			write(`UPDATE boards SET name = 'Acme Two' WHERE id = ?`, b.ID)
+			within("a new generation", func(now *tenant.Tenant, err error) bool {
+				return err == nil && now.Generation > before.Generation && now.Name == "Acme Two"
+			})
+			write(`UPDATE boards SET state = 'suspended' WHERE id = ?`, b.ID)
+			within("a suspension", func(now *tenant.Tenant, err error) bool { return err == nil && now.State == tenant.Suspended })
+			write(`DELETE FROM hosts WHERE host = ?`, host)
+			within("a removed host", func(_ *tenant.Tenant, err error) bool { return fault.Is(err, fault.NotFound) })
+			if now, err := r.Resolve(ctx, "rival.localhost"); err != nil || now.ID != rival.ID || now.Generation != other.Generation {
+				t.Errorf("the board that did not change: %+v, %v", now, err)
+			}
+		})
+	}
+}

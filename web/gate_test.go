@@ -343,3 +343,33 @@ func TestAPrivateBoardOfACompanysSignIn(t *testing.T) {
 		t.Errorf("with the provider away: %d", res.StatusCode)
 	}
 }
+
+// TestTheDoorIsNotGuessed holds that one network has a few tries at a board's
+// door, over all the ways that cost something, and that another's are its own.
+func TestTheDoorIsNotGuessed(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	board, rival := h.Board(t, "orbit"), h.Board(t, "rival")
+	for _, b := range []*tenant.Tenant{board, rival} {
+		h.private(t, b, access.Change{Mode: access.Password, Password: "open sesame 42"})
+	}
+	const host = "orbit.localhost"
+	codes := map[int]int{}
+	var last *http.Response
+	for range 25 {
+		last = h.visit(t, host, "POST", "/enter", "password=wrong", "")
+		codes[last.StatusCode]++
+	}
+	if codes[422] != 20 || codes[429] != 5 {
+		t.Errorf("answers to 25 guesses: %v", codes)
+	}
+	if body := read(t, last); !strings.Contains(body, "<form") || strings.Contains(body, "That is not the password.") {
+		t.Errorf("the page after too many tries: %.600s", body)
+	}
+	if res := h.visit(t, host, "POST", "/enter", "password=open+sesame+42", ""); res.StatusCode != http.StatusTooManyRequests || passOf(res) != "" {
+		t.Errorf("the right one after too many: %d", res.StatusCode)
+	}
+	if res := h.visit(t, "rival.localhost", "POST", "/enter", "password=open+sesame+42", ""); res.StatusCode != http.StatusSeeOther {
+		t.Errorf("at another board's door: %d", res.StatusCode)
+	}
+}

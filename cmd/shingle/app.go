@@ -189,7 +189,7 @@ func (a *app) services() (err error) {
 	if a.domains, err = a.newDomains(); err != nil {
 		return err
 	}
-	a.launcher = &platform.Launcher{Platform: a.platform, Operators: a.operators, Notifier: a.notifier, Links: a.links, Plans: a.plans}
+	a.launcher = &platform.Launcher{Platform: a.platform, Operators: a.operators, Notifier: a.notifier, Links: a.links, Plans: a.plans, Order: a.certs.OrderBoard}
 	return nil
 }
 
@@ -214,6 +214,9 @@ func (a *app) operatorFactors() error {
 func (a *app) newDomains() (*domains.Service, error) {
 	s := &domains.Service{DB: a.db, Platform: a.platform, Notifier: a.notifier, Links: a.links, DNS: a.dns.Fresh(), EdgeHost: a.cfg.EdgeHost,
 		Probe: domains.NewProbe(a.cfg.Secret()), ProbeBase: domains.NewBaseProbe(a.cfg.Secret()), Now: time.Now}
+	for _, r := range a.dns.Each() {
+		s.Resolvers = append(s.Resolvers, r)
+	}
 	for _, text := range a.cfg.EdgeAddresses {
 		ip, err := netip.ParseAddr(text)
 		if err != nil {
@@ -222,7 +225,7 @@ func (a *app) newDomains() (*domains.Service, error) {
 		s.EdgeAddresses = append(s.EdgeAddresses, ip.Unmap())
 	}
 	if a.certs.On() {
-		s.CAs = authorityNames(a.cfg.ACMEDir, a.cfg.ACMEFallback)
+		s.CAs = a.certs.Identities
 		s.Verified, s.Removed = a.certs.Order, a.certs.Drop
 		s.Bring = func(ctx context.Context, tx bun.IDB, host, chain, key string) error {
 			return a.certs.Bring(ctx, tx, host, []byte(chain), []byte(key))
@@ -249,19 +252,6 @@ func (a *app) certificates(ctx context.Context, hosts ...string) map[string]doma
 		out[st.Host] = domains.CertState{State: string(st.State), Issuer: st.Issuer, NotAfter: st.NotAfter, Error: st.Error}
 	}
 	return out
-}
-
-// authorityNames are what CAA records call the authorities of these directories;
-// those that are not known here are not looked for.
-func authorityNames(directories ...string) (names []string) {
-	for _, d := range directories {
-		for part, name := range map[string]string{"letsencrypt.org": "letsencrypt.org", "zerossl.com": "sectigo.com", "pki.goog": "pki.goog", "buypass.com": "buypass.com"} {
-			if strings.Contains(d, part) {
-				names = append(names, name)
-			}
-		}
-	}
-	return names
 }
 
 // mailParts are whose name mail carries and what comes back.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/quic-go/quic-go/http3"
 
+	"shingle/domains"
 	"shingle/domains/certs"
 	"shingle/internal/fault"
 	"shingle/internal/proxies"
@@ -26,7 +27,7 @@ import (
 func (a *app) newCerts() (*certs.Certs, error) {
 	cfg := a.cfg
 	o := certs.Options{Platform: a.platform, Notifier: a.notifier, PlatformHost: cfg.PlatformHost, BoardDomain: cfg.BoardDomain,
-		Email: cfg.ACMEEmail, Secret: cfg.Secret(), Log: a.log}
+		Email: cfg.ACMEEmail, HTTP: domains.PublicClient(), Secret: cfg.Secret(), Log: a.log}
 	if cfg.SecretKey == "" { // a command that orders and serves nothing
 		o.Secret = []byte(rand.Text())
 	}

@@ -136,6 +136,24 @@ func TestServeOverTLS(t *testing.T) {
 		t.Errorf("plain HTTP: %d to %q", res.StatusCode, res.Header.Get("Location"))
 	}
 
+	// With the switch off nothing listens for HTTP/3.
+	cfg.HTTP3, cfg.TLSListen = false, free(t)
+	parts, err := a.listeners(t.Context(), h)
+	if err != nil || len(parts) != len(listeners)-1 {
+		t.Fatalf("%d listeners without HTTP/3, %v, %d with", len(parts), err, len(listeners))
+	}
+	quiet, err := net.ListenPacket("udp", cfg.TLSListen)
+	if err != nil {
+		t.Errorf("the port is taken for UDP: %v", err)
+	} else {
+		_ = quiet.Close()
+	}
+	over, end := context.WithCancel(t.Context())
+	end()
+	if err := parts[len(parts)-1](over); err != nil { // closes what it listens on
+		t.Error(err)
+	}
+
 	// doctor sees a certificate whose end is near.
 	cfg.RedisURL, cfg.SMTPURL, cfg.StripeKey = "", "", ""
 	examine := func() string {
@@ -161,7 +179,15 @@ func TestServeOverTLS(t *testing.T) {
 	if said := examine(); !strings.Contains(said, "1 run out soon: www.acme.example until") {
 		t.Errorf("doctor says:\n%s", said)
 	}
+	// A new board's address is ordered with the board, not at its first visit.
+	fresh, err := a.launcher.Launch(t.Context(), tenant.NewBoard{Slug: "fresh", Name: "Fresh", Locale: "en", Currency: "EUR", TimeZone: "UTC"}, "ann@fresh.example")
+	if err != nil {
+		t.Fatal(err)
+	}
 	var s []certs.Status
+	if s, err = a.certs.Status(t.Context(), fresh.PlatformHost); err != nil || s[0].State != certs.Ordering {
+		t.Errorf("a new board's address: %+v, %v", s, err)
+	}
 	if s, err = a.certs.Status(t.Context(), "www.acme.example", "acme.boards.example"); err != nil || !s[0].Own || s[1].State != certs.None {
 		t.Errorf("status %+v, %v", s, err)
 	}

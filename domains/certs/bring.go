@@ -71,15 +71,15 @@ func (c *Certs) Bring(ctx context.Context, tx bun.IDB, host string, chainPEM, ke
 		}
 	}
 	leaf := chain[0]
-	_, err = tx.NewRaw(`INSERT INTO certificates AS c (host, state, source, issuer, not_before, not_after, renew_at, first_issued_at) VALUES (?, 'issued', 'own', ?, ?, ?, NULL, now())
+	_, err = tx.NewRaw(`INSERT INTO certificates AS c (host, state, source, issuer, not_before, not_after, renew_at, ocsp_at, first_issued_at) VALUES (?, 'issued', 'own', ?, ?, ?, NULL, ?, now())
 		ON CONFLICT (host) DO UPDATE SET state = 'issued', source = 'own', issuer = excluded.issuer, not_before = excluded.not_before, not_after = excluded.not_after,
-			renew_at = NULL, first_issued_at = coalesce(c.first_issued_at, now()), problem = '', detail = '', failures = 0, next_try = NULL, updated_at = clock_timestamp()`,
-		host, issuerName(leaf), leaf.NotBefore, leaf.NotAfter).Exec(ctx)
+			renew_at = NULL, ocsp_at = excluded.ocsp_at, ocsp_until = NULL, ocsp_failures = 0, revoked_at = NULL, first_issued_at = coalesce(c.first_issued_at, now()), problem = '', detail = '', failures = 0, next_try = NULL, updated_at = clock_timestamp()`,
+		host, issuerName(leaf), leaf.NotBefore, leaf.NotAfter, stapleAt(leaf)).Exec(ctx)
 	if err != nil {
 		return err
 	}
 	tenant.AfterCommit(ctx, func() { c.o.Notifier.HostChanged(host) })
-	return nil
+	return addStaple(ctx, tx, host, leaf)
 }
 
 // ownKey is where a brought certificate is kept, beside those of authorities.

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -50,7 +51,10 @@ type Options struct {
 	// Roots is whom to trust for the authorities' own HTTPS; nil for the system's.
 	Roots *x509.CertPool
 	// DNS answers dns-01 for the boards' domain, which then gets one wildcard; nil without.
-	DNS    acmez.Solver
+	DNS acmez.Solver
+	// HTTP reaches OCSP responders, whose addresses stand in certificates that
+	// people bring: public ones only. Nil staples nothing.
+	HTTP   *http.Client
 	Secret []byte
 	Log    *slog.Logger
 	Limits Limits
@@ -76,6 +80,7 @@ type Certs struct {
 	config *certmagic.Config
 	cas    []authority
 	wanted chan string
+	ids    identities
 	figures
 
 	// nobody stands where certmagic would open a port of its own to answer
@@ -124,7 +129,8 @@ func New(o Options) (*Certs, error) {
 	c.done.Go(func() { turnAway(c.nobody) })
 	log := zapTo(o.Log)
 	c.magic = certmagic.NewCache(certmagic.CacheOptions{GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) { return c.config, nil }, Logger: log})
-	c.config = certmagic.New(c.magic, certmagic.Config{Storage: storage, LoadFirstUsableCert: true, DisableStorageCheck: true, Logger: log, OnEvent: noteEvent, Issuers: []certmagic.Issuer{}})
+	// It would ask responders within handshakes: staple.go asks before them.
+	c.config = certmagic.New(c.magic, certmagic.Config{Storage: storage, LoadFirstUsableCert: true, DisableStorageCheck: true, Logger: log, OnEvent: noteEvent, OCSP: certmagic.OCSPConfig{DisableStapling: true}, Issuers: []certmagic.Issuer{}})
 	for _, a := range o.Authorities {
 		c.cas = append(c.cas, c.authority(a))
 		c.config.Issuers = append(c.config.Issuers, c.cas[len(c.cas)-1].direct)
@@ -204,6 +210,17 @@ func (c *Certs) Order(ctx context.Context, tx bun.IDB, host string) error {
 	return add(ctx, tx, name, time.Time{})
 }
 
+// OrderBoard asks for the certificate of a new board's platform address, in the
+// transaction that makes the board, so that its first visitor finds it. It is a
+// no-op where one wildcard serves all of them. Orders that would pass the
+// authority's limits wait for their turn.
+func (c *Certs) OrderBoard(ctx context.Context, tx bun.IDB, host string) error {
+	if c.nameFor(host) != host {
+		return nil
+	}
+	return c.Order(ctx, tx, host)
+}
+
 // add writes the task; a row of the same host that waits for a later time comes forward.
 func add(ctx context.Context, tx bun.IDB, name string, at time.Time) error {
 	return tasks.Add(tenant.With(ctx, nil), tx, tasks.New{Kind: kindOrder, Key: name, Payload: order{Host: name}, RunAt: at})
@@ -233,7 +250,7 @@ func (c *Certs) forget(ctx context.Context, tx bun.IDB, host string) error {
 		}
 	}
 	_, err := tx.NewRaw(`UPDATE certificates SET state = 'dropped', source = 'acme', issuer = '', not_before = NULL, not_after = NULL, renew_at = NULL,
-		first_issued_at = NULL, problem = '', detail = '', failures = 0, next_try = NULL, updated_at = clock_timestamp() WHERE host = ?`, host).Exec(ctx)
+		ocsp_at = NULL, ocsp_until = NULL, ocsp_failures = 0, revoked_at = NULL, first_issued_at = NULL, problem = '', detail = '', failures = 0, next_try = NULL, updated_at = clock_timestamp() WHERE host = ?`, host).Exec(ctx)
 	return err
 }
 
@@ -338,7 +355,7 @@ func (c *Certs) ours(ctx context.Context, tx bun.IDB, name string) (bool, error)
 
 // Metrics are what a watcher reads; register them once.
 func (c *Certs) Metrics() []prometheus.Collector {
-	return []prometheus.Collector{c.orders, c.state, c.soonest, c.late, c.refused, c.loads}
+	return []prometheus.Collector{c.orders, c.state, c.soonest, c.late, c.refused, c.loads, c.staples}
 }
 
 var errOff = fault.New(fault.Conflict, "TLS is off: set SHINGLE_TLS_LISTEN")

@@ -85,15 +85,9 @@ func (c *Certs) Changed(host string) {
 // Load reads every host. Call it before TLS is served; Run repeats it.
 func (c *Certs) Load(ctx context.Context) error {
 	now := time.Now()
-	rows, err := c.facts(ctx, `SELECT host FROM hosts UNION SELECT host FROM certificates`)
+	hosts, err := c.all(ctx)
 	if err != nil {
 		return err
-	}
-	hosts := make(map[string]fact, len(rows)+1)
-	for _, r := range rows {
-		if r.Ours {
-			hosts[r.Host] = r.fact()
-		}
 	}
 	if _, there := hosts[c.o.PlatformHost]; !there {
 		hosts[c.o.PlatformHost] = fact{}
@@ -252,6 +246,33 @@ func (c *Certs) facts(ctx context.Context, which string, args ...any) ([]factRow
 			append(args, c.o.PlatformHost, c.wildcard())...).Scan(ctx, &rows)
 	})
 	return rows, err
+}
+
+// all reads every host that is ours. It is one pass over both tables, and rows
+// are read by hand: there may be hundreds of thousands.
+func (c *Certs) all(ctx context.Context) (hosts map[string]fact, err error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	err = c.o.Platform.Read(ctx, func(ctx context.Context, tx bun.IDB) error {
+		const what = `c.not_after IS NOT NULL, coalesce(c.source = 'own', false), coalesce((extract(epoch FROM c.updated_at) * 1000000)::bigint, 0)`
+		rows, err := tx.QueryContext(ctx, `SELECT h.host, `+what+` FROM hosts AS h LEFT JOIN certificates AS c ON c.host = h.host WHERE h.kind = 'platform' OR h.verified_at IS NOT NULL
+			UNION ALL SELECT c.host, `+what+` FROM certificates AS c WHERE c.host IN (?)`, bun.In([]string{c.o.PlatformHost, c.wildcard()}))
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rows.Close() }()
+		hosts = map[string]fact{}
+		for rows.Next() {
+			var host string
+			var f fact
+			if err := rows.Scan(&host, &f.certified, &f.own, &f.version); err != nil {
+				return err
+			}
+			hosts[host] = f
+		}
+		return rows.Err()
+	})
+	return hosts, err
 }
 
 // want asks for the order of a host that a visitor came to and that has no

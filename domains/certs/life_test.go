@@ -274,7 +274,12 @@ func TestWatch(t *testing.T) {
 	a := r.replica()
 	r.seed(a, "lost.acme13.example", time.Now().Add(time.Hour))
 	err := a.platform.Write(t.Context(), func(ctx context.Context, tx bun.IDB) error {
-		_, err := tx.NewRaw(`INSERT INTO hosts (host, board_id, kind, verified_at) VALUES ('new.acme13.example', ?, 'custom', now()), ('unproven.acme13.example', ?, 'custom', NULL)`, r.board.ID, r.board.ID).Exec(ctx)
+		_, err := tx.NewRaw(`INSERT INTO hosts (host, board_id, kind, verified_at) VALUES ('new.acme13.example', ?, 'custom', now()), ('unproven.acme13.example', ?, 'custom', NULL),
+			('new.`+boardDomain+`', ?, 'platform', now())`, r.board.ID, r.board.ID, r.board.ID).Exec(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = tx.NewRaw(`INSERT INTO hosts (host, board_id, kind, verified_at, created_at) VALUES ('old.`+boardDomain+`', ?, 'platform', now(), now() - interval '2 days')`, r.board.ID).Exec(ctx)
 		return err
 	})
 	if err != nil {
@@ -284,7 +289,7 @@ func TestWatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	for host, want := range map[string]certs.State{"new.acme13.example": certs.Ordering, r.o.PlatformHost: certs.Ordering, "unproven.acme13.example": certs.None,
-		"lost.acme13.example": certs.None, "acme.localhost": certs.None} {
+		"lost.acme13.example": certs.None, "acme.localhost": certs.None, "new." + boardDomain: certs.Ordering, "old." + boardDomain: certs.None} {
 		if s := r.status(a, host); s.State != want {
 			t.Errorf("%s is %s, want %s", host, s.State, want)
 		}
@@ -292,7 +297,7 @@ func TestWatch(t *testing.T) {
 	var waiting int
 	if err := a.platform.Read(t.Context(), func(ctx context.Context, tx bun.IDB) error {
 		return tx.NewRaw(`SELECT count(*) FROM tasks WHERE kind = 'domains.certificate'`).Scan(ctx, &waiting)
-	}); err != nil || waiting != 2 {
+	}); err != nil || waiting != 3 {
 		t.Errorf("%d orders wait: %v", waiting, err)
 	}
 }

@@ -21,6 +21,7 @@ import (
 func (c *Certs) Register(m *tasks.Mux) {
 	m.Handle(kindOrder, c.handleOrder)
 	m.Handle(kindWatch, c.handleWatch)
+	m.Handle(kindStaple, c.handleStaple)
 }
 
 // Schedule keeps the watch's row.
@@ -36,7 +37,7 @@ func (c *Certs) handleOrder(ctx context.Context, t *tasks.Task) error {
 	if err := t.Decode(&o); err != nil {
 		return err
 	}
-	wanted, err := c.begin(ctx, o.Host)
+	wanted, revoked, err := c.begin(ctx, o.Host)
 	if err != nil {
 		return err
 	}
@@ -45,7 +46,7 @@ func (c *Certs) handleOrder(ctx context.Context, t *tasks.Task) error {
 	}
 	have, err := c.stored(ctx, o.Host)
 	switch {
-	case err == nil && !have.NeedsRenewal(c.config):
+	case err == nil && !have.NeedsRenewal(c.config) && !revoked:
 		return c.record(ctx, t, o.Host, have)
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return err
@@ -58,7 +59,7 @@ func (c *Certs) handleOrder(ctx context.Context, t *tasks.Task) error {
 			return err
 		}
 	}
-	cert, why, err := c.obtain(ctx, o.Host, err == nil)
+	cert, why, err := c.obtain(ctx, o.Host, err == nil, revoked)
 	switch {
 	case err != nil:
 		return err
@@ -69,8 +70,9 @@ func (c *Certs) handleOrder(ctx context.Context, t *tasks.Task) error {
 }
 
 // begin reports whether the host is still ours and no certificate that was
-// brought serves it, and marks its row.
-func (c *Certs) begin(ctx context.Context, name string) (wanted bool, err error) {
+// brought serves it, and marks its row; revoked is an ordered one that its
+// authority took back.
+func (c *Certs) begin(ctx context.Context, name string) (wanted, revoked bool, err error) {
 	err = c.o.Platform.Write(ctx, func(ctx context.Context, tx bun.IDB) error {
 		if wanted, err = c.ours(ctx, tx, name); err != nil || !wanted {
 			return err
@@ -79,10 +81,10 @@ func (c *Certs) begin(ctx context.Context, name string) (wanted bool, err error)
 		if err != nil {
 			return err
 		}
-		return tx.NewRaw(`SELECT source = 'acme' OR not_after < now() + make_interval(secs => ?) FROM certificates WHERE host = ?`,
-			replaceOwn.Seconds(), name).Scan(ctx, &wanted)
+		return tx.NewRaw(`SELECT source = 'acme' OR revoked_at IS NOT NULL OR not_after < now() + make_interval(secs => ?), source = 'acme' AND revoked_at IS NOT NULL
+			FROM certificates WHERE host = ?`, replaceOwn.Seconds(), name).Scan(ctx, &wanted, &revoked)
 	})
-	return wanted, err
+	return wanted, revoked, err
 }
 
 // trouble is why there is no certificate yet, and when to try again.
@@ -94,7 +96,7 @@ type trouble struct {
 }
 
 // obtain asks one authority after the other.
-func (c *Certs) obtain(ctx context.Context, name string, renewal bool) (certmagic.Certificate, *trouble, error) {
+func (c *Certs) obtain(ctx context.Context, name string, renewal, revoked bool) (certmagic.Certificate, *trouble, error) {
 	var worst *trouble
 	note := func(t trouble) {
 		// What can be mended is worth more to its reader than "come back later".
@@ -111,7 +113,7 @@ func (c *Certs) obtain(ctx context.Context, name string, renewal bool) (certmagi
 			note(trouble{verdict: verdict{code: w.code}, waits: true, until: w.until})
 			continue
 		}
-		asked, err := c.askAuthority(ctx, ca, name)
+		asked, err := c.askAuthority(ctx, ca, name, revoked)
 		if err == nil {
 			cert, lerr := c.stored(ctx, name)
 			outcome := "issued"
@@ -147,8 +149,9 @@ func noteEvent(ctx context.Context, event string, _ map[string]any) error {
 }
 
 // askAuthority orders at one authority, under certmagic's lock of the name;
-// asked is false when the lock's last holder had done it.
-func (c *Certs) askAuthority(ctx context.Context, ca authority, name string) (asked bool, err error) {
+// asked is false when the lock's last holder had done it. Force replaces one
+// that has not run out.
+func (c *Certs) askAuthority(ctx context.Context, ca authority, name string, force bool) (asked bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithValue(ctx, askedKey{}, &asked), c.o.Patience)
 	defer cancel()
 	issuer := ca.direct
@@ -158,7 +161,7 @@ func (c *Certs) askAuthority(ctx context.Context, ca authority, name string) (as
 	one := *c.config
 	one.Issuers = []certmagic.Issuer{issuer}
 	// Without this authority's certificate in storage it obtains a first one.
-	err = one.RenewCertSync(ctx, name, false)
+	err = one.RenewCertSync(ctx, name, force)
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("%w after %s: %w", context.DeadlineExceeded, c.o.Patience, err)
 	}
@@ -185,16 +188,16 @@ func (c *Certs) record(ctx context.Context, t *tasks.Task, name string, cert cer
 		if _, err := tx.NewRaw(`DELETE FROM acme_objects WHERE key >= ? AND key < ?`, from, to).Exec(ctx); err != nil {
 			return err
 		}
-		_, err = tx.NewRaw(`INSERT INTO certificates AS c (host, state, issuer, not_before, not_after, renew_at, first_issued_at) VALUES (?, 'issued', ?, ?, ?, ?, now())
+		_, err = tx.NewRaw(`INSERT INTO certificates AS c (host, state, issuer, not_before, not_after, renew_at, ocsp_at, first_issued_at) VALUES (?, 'issued', ?, ?, ?, ?, ?, now())
 			ON CONFLICT (host) DO UPDATE SET state = 'issued', source = 'acme', issuer = excluded.issuer, not_before = excluded.not_before, not_after = excluded.not_after,
-				renew_at = excluded.renew_at, first_issued_at = coalesce(c.first_issued_at, now()), problem = '', detail = '', failures = 0, next_try = NULL,
+				renew_at = excluded.renew_at, ocsp_at = excluded.ocsp_at, ocsp_until = NULL, ocsp_failures = 0, revoked_at = NULL, first_issued_at = coalesce(c.first_issued_at, now()), problem = '', detail = '', failures = 0, next_try = NULL,
 				updated_at = clock_timestamp()`,
-			name, issuerName(cert.Leaf), cert.Leaf.NotBefore, cert.Leaf.NotAfter, renewAt).Exec(ctx)
+			name, issuerName(cert.Leaf), cert.Leaf.NotBefore, cert.Leaf.NotAfter, renewAt, stapleAt(cert.Leaf)).Exec(ctx)
 		if err != nil {
 			return err
 		}
 		tenant.AfterCommit(ctx, func() { c.o.Notifier.HostChanged(name) })
-		return nil
+		return addStaple(ctx, tx, name, cert.Leaf)
 	})
 }
 

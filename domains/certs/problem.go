@@ -26,6 +26,7 @@ var Problems = map[string]string{
 	"busy":       "Very many certificates were ordered in the last hours. The order waits for its turn.",
 	"away":       "The certificate authority does not answer. The order is repeated.",
 	"internal":   "The certificate could not be ordered because of a fault on our side. The order is repeated.",
+	"revoked":    "The authority that issued the certificate has revoked it, and browsers refuse it. A new one is ordered.",
 	"expiring":   "The certificate that was brought runs out soon. Bring a new one, or leave it to us.",
 }
 

@@ -85,16 +85,24 @@ func (c *Certs) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error
 // another board's host: ours finds by the name it was stored under.
 func (c *Certs) load(ctx context.Context, name string, own bool) (*tls.Certificate, error) {
 	if own {
-		return c.loadOwn(ctx, name)
+		cert, err := c.loadOwn(ctx, name)
+		if err == nil {
+			c.attach(ctx, name, cert)
+		}
+		return cert, err
 	}
 	cert, err := c.stored(ctx, name)
 	if err != nil {
 		return nil, err
 	}
+	if cert.Certificate.Leaf == nil {
+		cert.Certificate.Leaf = cert.Leaf
+	}
+	c.attach(ctx, name, &cert.Certificate)
 	return &cert.Certificate, nil
 }
 
-// stored is the certificate that an authority issued, with its OCSP answer.
+// stored is the certificate that an authority issued.
 func (c *Certs) stored(ctx context.Context, name string) (certmagic.Certificate, error) {
 	cert, err := c.config.CacheManagedCertificate(ctx, name)
 	if err == nil {

@@ -13,6 +13,7 @@ import (
 	"shingle/domains/certs"
 	"shingle/internal/fault"
 	"shingle/internal/testkit"
+	"shingle/tenant"
 )
 
 // failing waits until a host's status shows a problem.
@@ -253,4 +254,71 @@ func TestFirstVisitorIsTheNet(t *testing.T) {
 		t.Errorf("the visitor waited %s for an authority", took)
 	}
 	r.served(r.o.PlatformHost, 30*time.Second)
+}
+
+// TestNewBoardsAreOrdered holds that a new board's platform address is ordered
+// with the board, or by the watch where it was made elsewhere, and that many at
+// once wait for the authority's limit and not for a visitor.
+func TestNewBoardsAreOrdered(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(r *rig) {
+		r.o.Limits = certs.Limits{PerDomain: 3, Failures: 2, Orders: 100}
+		r.o.BoardDomain = "boards35.example"
+	})
+	a := r.replica()
+	newBoard := func(slug string, order bool) (host string) {
+		t.Helper()
+		err := a.platform.Write(t.Context(), func(ctx context.Context, tx bun.IDB) error {
+			b, err := tenant.CreateBoard(ctx, tx, tenant.NewBoard{Slug: slug, Name: slug, Locale: "en", Currency: "EUR"}, r.o.BoardDomain)
+			if err != nil || !order {
+				return err
+			}
+			tenant.AfterCommit(ctx, func() { a.notifier.HostChanged(b.PlatformHost) }) // as the launcher does
+			return a.certs.OrderBoard(ctx, tx, b.PlatformHost)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slug + "." + r.o.BoardDomain
+	}
+	hosts := []string{newBoard("one", true), newBoard("two", true)}
+	r.work(a, 2)
+	for _, h := range hosts {
+		testkit.Eventually(t, 30*time.Second, func() error {
+			if s := r.status(a, h); s.State != certs.Issued {
+				return fmt.Errorf("%s is %s: %s", h, s.State, s.Problem)
+			}
+			return nil
+		})
+		r.served(h, 10*time.Second)
+	}
+	hosts = append(hosts, newBoard("three", false), newBoard("four", false))
+	if s := r.status(a, hosts[3]); s.State != certs.None {
+		t.Errorf("made elsewhere: %+v", s)
+	}
+	if err := a.certs.Watch(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, 30*time.Second, func() error {
+		issued, waiting := 0, 0
+		for _, h := range hosts[2:] {
+			switch s := r.status(a, h); {
+			case s.State == certs.Issued:
+				issued++
+			case s.State == certs.Ordering && s.Problem == "week" && time.Until(s.NextTry) > 6*24*time.Hour:
+				waiting++
+			}
+		}
+		if issued != 1 || waiting != 1 {
+			return fmt.Errorf("%d issued, %d wait", issued, waiting)
+		}
+		return nil
+	})
+	n := 0
+	for _, h := range hosts {
+		n += r.orders(h, "")
+	}
+	if n != 3 {
+		t.Errorf("%d orders were made, want 3", n)
+	}
 }

@@ -24,6 +24,7 @@ type figures struct {
 	state          *prometheus.GaugeVec
 	soonest, late  prometheus.Gauge
 	refused, loads prometheus.Counter
+	staples        *prometheus.CounterVec
 }
 
 func newFigures() figures {
@@ -34,6 +35,7 @@ func newFigures() figures {
 		late:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "shingle_certificates_late", Help: "Certificates past half of the time that was left for their renewal."}),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{Name: "shingle_tls_unknown_names_total", Help: "Handshakes for names that are not ours."}),
 		loads:   prometheus.NewCounter(prometheus.CounterOpts{Name: "shingle_tls_certificate_loads_total", Help: "Certificates read from Postgres for a handshake."}),
+		staples: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "shingle_ocsp_answers_total", Help: "Looks at OCSP responders, by what came of them."}, []string{"outcome"}),
 	}
 	f.soonest.Set(math.Inf(1)) // nothing runs out where nothing is
 	return f
@@ -47,6 +49,9 @@ func (c *Certs) handleWatch(ctx context.Context, t *tasks.Task) error {
 		}
 		if c.On() {
 			if err := c.orderDue(ctx, tx); err != nil {
+				return err
+			}
+			if err := addStaples(ctx, tx); err != nil {
 				return err
 			}
 		}
@@ -77,9 +82,12 @@ func (c *Certs) orderDue(ctx context.Context, tx bun.IDB) error {
 	if c.o.DNS != nil {
 		first = append(first, c.wildcard())
 	}
+	// A board may be made where TLS is not set (on the command line): its address
+	// is found here. Older boards' are ordered when somebody comes.
 	var missing []string
-	err = tx.NewRaw(`SELECT w.host FROM (SELECT host FROM hosts WHERE kind = 'custom' AND verified_at IS NOT NULL UNION SELECT unnest(ARRAY[?])) AS w
-		LEFT JOIN certificates AS c ON c.host = w.host WHERE c.host IS NULL OR c.state = 'dropped' LIMIT ?`, bun.In(first), most).Scan(ctx, &missing)
+	err = tx.NewRaw(`SELECT DISTINCT w.host FROM (SELECT host FROM hosts WHERE kind = 'custom' AND verified_at IS NOT NULL
+			UNION ALL SELECT host FROM hosts WHERE kind = 'platform' AND ? AND right(host, length(?)) = ? AND created_at > now() - interval '1 day' UNION ALL SELECT unnest(ARRAY[?])) AS w
+		WHERE NOT EXISTS (SELECT FROM certificates AS c WHERE c.host = w.host AND c.state <> 'dropped') LIMIT ?`, c.o.DNS == nil, "."+c.o.BoardDomain, "."+c.o.BoardDomain, bun.In(first), most).Scan(ctx, &missing)
 	if err != nil {
 		return err
 	}
@@ -93,6 +101,7 @@ func (c *Certs) orderDue(ctx context.Context, tx bun.IDB) error {
 	err = tx.NewRaw(`SELECT host FROM certificates WHERE (
 			(state = 'issued' AND source = 'acme' AND renew_at < now() AND coalesce(next_try, '-infinity') < now() - interval '5 minutes')
 			OR (state = 'issued' AND source = 'own' AND not_after < now() + make_interval(secs => ?) AND coalesce(next_try, '-infinity') < now() - interval '5 minutes')
+			OR (state = 'issued' AND revoked_at IS NOT NULL AND coalesce(next_try, '-infinity') < now() - interval '5 minutes')
 			OR (state = 'ordering' AND greatest(updated_at, next_try) < now() - interval '1 hour')
 			OR (state = 'failed' AND coalesce(next_try, updated_at) < now() - interval '1 hour'))
 		ORDER BY not_after NULLS FIRST LIMIT ?`, replaceOwn.Seconds(), most).Scan(ctx, &due)

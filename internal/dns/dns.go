@@ -29,8 +29,9 @@ const (
 // in punycode. Kinds of all errors: fault.NotFound when the name or the record
 // does not exist, fault.Unavailable when nobody answered.
 type Client struct {
-	servers []string
-	cache   *cache
+	servers    []string
+	configured bool // not the system's
+	cache      *cache
 	// direct asks the zone's own servers first, past caches that others keep.
 	direct bool
 	// port and private are for tests: zones' own servers on this machine.
@@ -54,7 +55,7 @@ func New(servers []string) *Client {
 		}
 		c.servers = append(c.servers, s)
 	}
-	if len(c.servers) > 0 {
+	if c.configured = len(c.servers) > 0; c.configured {
 		return c
 	}
 	conf, err := mdns.ClientConfigFromFile("/etc/resolv.conf")
@@ -73,6 +74,20 @@ func (c *Client) Fresh() *Client {
 	f := *c
 	f.cache, f.direct = nil, true
 	return &f
+}
+
+// Each is a client without a cache for each of the configured servers, to hear
+// whether they agree; none for the system's, and for one alone.
+func (c *Client) Each() (out []*Client) {
+	if len(c.servers) < 2 || !c.configured {
+		return nil
+	}
+	for _, s := range c.servers {
+		one := *c
+		one.cache, one.servers, one.direct = nil, []string{s}, false
+		out = append(out, &one)
+	}
+	return out
 }
 
 // TXT lists a name's texts, each with its pieces joined.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/uptrace/bun"
@@ -64,7 +63,7 @@ func (a *Admin) dashboard(c *gin.Context) error {
 	}
 	labels, values := make([]string, len(days)), make([]int, len(days))
 	for i, d := range days {
-		labels[i], values[i] = shortDay(a.locale(c), d.Day), d.Count
+		labels[i], values[i] = console.ShortDay(a.locale(c), d.Day), d.Count
 	}
 	list := a.checklist(c, steps, f.PaidProducts > 0, sell)
 	data := map[string]any{"Needs": a.needs(c, f, sell), "Figures": a.figures(c, t, f), "Chart": chart, "Labels": labels, "Values": values,
@@ -74,14 +73,6 @@ func (a *Admin) dashboard(c *gin.Context) error {
 		actions = append(actions, console.Link{Label: a.t(c, "work.listings.new"), URL: "/admin/listings/new", Icon: "plus"})
 	}
 	return a.render(c, http.StatusOK, "dashboard", a.t(c, "admin.nav.dashboard"), data, actions...)
-}
-
-// shortDay is a day for the chart's axis.
-func shortDay(locale string, d time.Time) string {
-	if locale == "de" {
-		return d.Format("2.1.")
-	}
-	return d.Format("2 Jan")
 }
 
 // number is a count with its thousands set apart.

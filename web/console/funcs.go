@@ -180,3 +180,11 @@ func (s *Shell) Ago(locale string, v any, now time.Time) string {
 	}
 	return Date(locale, t)
 }
+
+// ShortDay is a day of a chart's axis, without its year.
+func ShortDay(locale string, d time.Time) string {
+	if locale == "de" {
+		return d.Format("2.1.")
+	}
+	return d.Format("2 Jan")
+}

@@ -24,6 +24,9 @@ type Launcher struct {
 	Links     links.Links
 	// Plans begins a new board's trial; nil has no plans.
 	Plans *plans.Service
+	// Order, when set, asks for the certificate of a board's platform address, in
+	// the transaction that makes the board.
+	Order func(ctx context.Context, tx bun.IDB, host string) error
 }
 
 // Launch makes a board for an address and mails it the way in. It opens a
@@ -100,6 +103,11 @@ func (l *Launcher) Make(ctx context.Context, tx bun.IDB, n tenant.NewBoard, owne
 	}
 	if l.Plans != nil {
 		if err := l.Plans.Begin(ctx, tx, t.ID); err != nil {
+			return nil, err
+		}
+	}
+	if l.Order != nil {
+		if err := l.Order(ctx, tx, t.PlatformHost); err != nil {
 			return nil, err
 		}
 	}

@@ -168,7 +168,7 @@ func (s *Staff) home(c *gin.Context) error {
 	}
 	labels, values := make([]string, len(days)), make([]int, len(days))
 	for i, d := range days {
-		labels[i], values[i] = d.Day.Format("02.01."), d.Count
+		labels[i], values[i] = console.ShortDay(s.locale(c), d.Day), d.Count
 	}
 	return s.render(c, http.StatusOK, "home", s.t(c, "staff.nav.home"), map[string]any{"F": f, "Labels": labels, "Values": values})
 }
