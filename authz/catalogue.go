@@ -67,14 +67,22 @@ var Catalogue = [...]Entry{
 	{"plan", "read", OnBoard | OnPlatform},
 	{"plan", "manage", OnBoard},
 	{"plan", "write", OnPlatform},
+	{"support", "read", OnBoard},
+	{"support", "manage", OnBoard},
 	{"board", "create", OnPlatform},
 	{"board", "suspend", OnPlatform},
 	{"board", "fee", OnPlatform},
 	{"board", "delete", OnPlatform},
+	{"board", "impersonate", OnPlatform},
+	{"board", "note", OnPlatform},
 	{"task", "read", OnPlatform},
 	{"task", "retry", OnPlatform},
 	{"event", "read", OnPlatform},
 	{"event", "apply", OnPlatform},
+	{"flag", "read", OnPlatform},
+	{"flag", "write", OnPlatform},
+	{"announcement", "read", OnPlatform},
+	{"announcement", "write", OnPlatform},
 	{"staff", "read", OnPlatform},
 	{"staff", "manage", OnPlatform},
 }
@@ -172,6 +180,14 @@ func (s Set) Has(p Permission) bool {
 func (s Set) Can(object, action string) bool {
 	p, ok := Find(object, action)
 	return ok && s.Has(p)
+}
+
+// Without is the set less some permissions.
+func (s Set) Without(ps ...Permission) Set {
+	for _, p := range ps {
+		s.bits[p.n>>6&1] &^= 1 << (p.n & 63)
+	}
+	return s
 }
 
 // Covers reports whether everything in other is in s.
