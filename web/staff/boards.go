@@ -122,12 +122,15 @@ func boardsQuery(f boardFilter, limit int) (string, []any) {
 	if len(where) > 0 {
 		cond = "WHERE " + strings.Join(where, " AND ")
 	}
-	return `SELECT b.id, b.slug, b.name, b.state, b.currency, b.locale, b.created_at, ` + place + ` AS place,
+	// Only what orders the list is sorted; the rest is read for the page's boards.
+	return `WITH page AS (SELECT b.id, ` + place + ` AS place FROM boards AS b LEFT JOIN board_summaries AS m ON m.tenant_id = b.id ` + cond + `
+			ORDER BY ` + place + ` DESC, b.id DESC LIMIT ?)
+		SELECT b.id, b.slug, b.name, b.state, b.currency, b.locale, b.created_at, p.place,
 			(SELECT host FROM hosts AS h WHERE h.board_id = b.id AND h.canonical) AS host,
 			coalesce(m.live, 0) AS live, coalesce(m.orders, 0) AS orders, coalesce(m.sales, 0) AS sales, coalesce(m.fees, 0) AS fees, coalesce(m.failed, 0) AS failed,
 			coalesce(m.domain_trouble, 0) AS domain_trouble, coalesce(m.stripe, 'none') AS stripe, m.active_at, m.counted_at
-		FROM boards AS b LEFT JOIN board_summaries AS m ON m.tenant_id = b.id ` + cond + `
-		ORDER BY ` + place + ` DESC, b.id DESC LIMIT ?`, append(args, limit)
+		FROM page AS p JOIN boards AS b ON b.id = p.id LEFT JOIN board_summaries AS m ON m.tenant_id = b.id
+		ORDER BY p.place DESC, b.id DESC`, append(args, limit)
 }
 
 func readBoards(ctx context.Context, tx bun.IDB, f boardFilter, limit int) ([]boardRow, error) {
@@ -219,3 +222,6 @@ func parseCursor(text string) cursor {
 	}
 	return cursor{t, u}
 }
+
+// FirstPage is the query of the list without a filter, for the test of its plan.
+func FirstPage() (string, []any) { return boardsQuery(boardFilter{Sort: "newest"}, pageSize+1) }

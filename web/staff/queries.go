@@ -124,4 +124,3 @@ func readOrders(ctx context.Context, tx bun.IDB, board tenant.ID, state string, 
 		board, tenant.Nil, board, state, state, after.at, after.id, size).Scan(ctx, &rows)
 	return rows, err
 }
-

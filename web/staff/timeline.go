@@ -30,10 +30,14 @@ type moment struct {
 var momentKinds = []string{"audit", "move", "order", "mail", "task", "note"}
 
 // moments are the sources of the timeline, each bounded and by keyset, so that
-// a page reads no more than its size from each.
+// a page reads no more than its size from each. What staff did to the board
+// stands in the platform's log.
 var moments = map[string]string{
 	"audit": `SELECT at, id, 'audit' AS kind, act AS what, coalesce(personal->>'actor', actor_kind) || coalesce(' / ' || (personal->>'impersonator'), '') AS who,
-			trim(object_kind || ' ' || CASE WHEN detail = '{}' THEN '' ELSE detail::text END) AS detail FROM audit_log WHERE tenant_id = ?0 AND (at, id) < (?1, ?2) ORDER BY at DESC, id DESC LIMIT ?3`,
+			trim(object_kind || ' ' || CASE WHEN detail = '{}' THEN '' ELSE detail::text END) AS detail FROM (
+				(SELECT * FROM audit_log WHERE tenant_id = ?0 AND (at, id) < (?1, ?2) ORDER BY at DESC, id DESC LIMIT ?3)
+				UNION ALL (SELECT * FROM audit_log WHERE tenant_id = '00000000-0000-0000-0000-000000000000' AND object_kind = 'board' AND object_id = ?0::text AND (at, id) < (?1, ?2)
+					ORDER BY at DESC, id DESC LIMIT ?3)) AS a ORDER BY at DESC, id DESC LIMIT ?3`,
 	"move": `SELECT v.at, v.id, 'move', v.from_state || ' → ' || v.to_state, v.actor_kind, l.title || CASE WHEN v.reason = '' THEN '' ELSE ': ' || v.reason END
 			FROM (SELECT * FROM listing_moves WHERE tenant_id = ?0 AND (at, id) < (?1, ?2) ORDER BY at DESC, id DESC LIMIT ?3) AS v JOIN listings AS l ON l.tenant_id = v.tenant_id AND l.id = v.listing_id`,
 	"order": `(SELECT created_at, id, 'order', 'placed', '', '#' || number || ' ' || currency FROM orders WHERE tenant_id = ?0 AND (created_at, id) < (?1, ?2) ORDER BY created_at DESC, id DESC LIMIT ?3)
@@ -53,7 +57,7 @@ func readTimeline(ctx context.Context, tx bun.IDB, board tenant.ID, kind string,
 	var arms []string
 	for _, k := range momentKinds {
 		if kind == "" || kind == k {
-			arms = append(arms, "SELECT * FROM ("+moments[k]+") AS "+k+" (at, id, kind, what, who, detail)")
+			arms = append(arms, "SELECT * FROM ("+moments[k]+") AS of_"+k+" (at, id, kind, what, who, detail)")
 		}
 	}
 	var out []moment
