@@ -48,14 +48,7 @@ func Record(ctx context.Context, tx bun.IDB, a Act) error {
 		}
 		personal[name] = label
 	}
-	seen := maps.Clone(a.Detail)
-	if actor.Impersonator != uuid.Nil { // the second name of every act that staff does as somebody
-		if seen == nil {
-			seen = map[string]any{}
-		}
-		seen["impersonator_id"] = actor.Impersonator.String()
-	}
-	detail, err := object(seen)
+	detail, err := object(a.Detail)
 	if err != nil {
 		return fmt.Errorf("audit %s: %w", a.Act, err)
 	}

@@ -76,6 +76,8 @@ CREATE INDEX listing_moves_at ON listing_moves (tenant_id, at DESC, id DESC);
 CREATE INDEX listing_moves_live ON listing_moves (at) WHERE to_state = 'live';
 -- What staff did to a board stands in the platform's log.
 CREATE INDEX audit_log_of_board ON audit_log (object_id, at DESC, id DESC) WHERE tenant_id = '00000000-0000-0000-0000-000000000000' AND object_kind = 'board';
+-- The platform's traffic by day.
+CREATE INDEX usage_days_day ON usage_days (what, day);
 CREATE INDEX orders_paid_at ON orders (paid_at) WHERE paid_at IS NOT NULL;
 CREATE INDEX orders_number ON orders (number);
 -- What the search over all boards looks for by its key.

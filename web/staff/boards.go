@@ -38,13 +38,17 @@ type boardRow struct {
 	Stripe        string     `bun:"stripe"`
 	ActiveAt      *time.Time `bun:"active_at"`
 	CountedAt     *time.Time `bun:"counted_at"`
+	Plan          string     `bun:"plan"`
+	PlanState     string     `bun:"plan_state"`
 	Place         time.Time  `bun:"place"`
 }
 
 // boardFilter is what the list is narrowed by, as the address says it.
 type boardFilter struct {
 	Q, State, Health, Activity, Sort string
-	After                            cursor
+	// Plan is a plan's id, or "none".
+	Plan  string
+	After cursor
 }
 
 var (
@@ -67,6 +71,9 @@ func oneOf(v string, of []string) string {
 func readFilter(c *gin.Context) boardFilter {
 	f := boardFilter{Q: strings.TrimSpace(c.Query("q")), State: oneOf(c.Query("state"), boardStates), Health: oneOf(c.Query("health"), boardHealth),
 		Activity: oneOf(c.Query("activity"), boardActivity), Sort: oneOf(c.Query("sort"), boardSorts), After: parseCursor(c.Query("before"))}
+	if _, err := uuid.Parse(c.Query("plan")); err == nil || c.Query("plan") == "none" {
+		f.Plan = c.Query("plan")
+	}
 	if f.Sort == "" {
 		f.Sort = "newest"
 	}
@@ -95,6 +102,13 @@ func boardsQuery(f boardFilter, limit int) (string, []any) {
 	}
 	if f.State != "" {
 		add(`b.state = ?`, f.State)
+	}
+	switch f.Plan {
+	case "":
+	case "none":
+		add(`NOT EXISTS (SELECT FROM board_plans AS bp WHERE bp.tenant_id = b.id)`)
+	default:
+		add(`EXISTS (SELECT FROM board_plans AS bp WHERE bp.tenant_id = b.id AND bp.plan_id = ?)`, f.Plan)
 	}
 	switch f.Health {
 	case "trouble":
@@ -128,8 +142,9 @@ func boardsQuery(f boardFilter, limit int) (string, []any) {
 		SELECT b.id, b.slug, b.name, b.state, b.currency, b.locale, b.created_at, p.place,
 			(SELECT host FROM hosts AS h WHERE h.board_id = b.id AND h.canonical) AS host,
 			coalesce(m.live, 0) AS live, coalesce(m.orders, 0) AS orders, coalesce(m.sales, 0) AS sales, coalesce(m.fees, 0) AS fees, coalesce(m.failed, 0) AS failed,
-			coalesce(m.domain_trouble, 0) AS domain_trouble, coalesce(m.stripe, 'none') AS stripe, m.active_at, m.counted_at
+			coalesce(m.domain_trouble, 0) AS domain_trouble, coalesce(m.stripe, 'none') AS stripe, m.active_at, m.counted_at, coalesce(pl.name, '') AS plan, coalesce(bp.state, '') AS plan_state
 		FROM page AS p JOIN boards AS b ON b.id = p.id LEFT JOIN board_summaries AS m ON m.tenant_id = b.id
+			LEFT JOIN board_plans AS bp ON bp.tenant_id = b.id LEFT JOIN plans AS pl ON pl.id = bp.plan_id
 		ORDER BY p.place DESC, b.id DESC`, append(args, limit)
 }
 
@@ -154,9 +169,15 @@ func (s *Staff) options(c *gin.Context, prefix, chosen string, values []string, 
 func (s *Staff) boards(c *gin.Context) error {
 	f := readFilter(c)
 	var rows []boardRow
+	var sold []struct {
+		ID   string `bun:"id"`
+		Name string `bun:"name"`
+	}
 	err := s.Platform.Read(c.Request.Context(), func(ctx context.Context, tx bun.IDB) (err error) {
-		rows, err = readBoards(ctx, tx, f, pageSize+1)
-		return err
+		if rows, err = readBoards(ctx, tx, f, pageSize+1); err != nil {
+			return err
+		}
+		return tx.NewRaw(`SELECT id, name FROM plans ORDER BY position, name`).Scan(ctx, &sold)
 	})
 	if err != nil {
 		return err
@@ -166,6 +187,10 @@ func (s *Staff) boards(c *gin.Context) error {
 		rows = rows[:pageSize]
 		last := rows[len(rows)-1]
 		next = cursor{last.Place, uuid.UUID(last.ID)}.String()
+	}
+	choices := []console.Option{{Label: s.t(c, "staff.plan.any")}, {Value: "none", Label: s.t(c, "staff.plan.without"), Selected: f.Plan == "none"}}
+	for _, p := range sold {
+		choices = append(choices, console.Option{Value: p.ID, Label: p.Name, Selected: p.ID == f.Plan})
 	}
 	var counted *time.Time
 	for _, r := range rows {
@@ -179,19 +204,20 @@ func (s *Staff) boards(c *gin.Context) error {
 	}
 	actions = append(actions, s.csvLink(c, "/staff/boards.csv"))
 	return s.render(c, http.StatusOK, "boards", s.t(c, "staff.nav.boards"), map[string]any{"Rows": rows, "F": f, "Next": next, "Query": c.Request.URL.Query(), "Counted": counted,
-		"Filtered": f.Q != "" || f.State != "" || f.Health != "" || f.Activity != "" || !f.After.zero(),
+		"Filtered": f.Q != "" || f.State != "" || f.Health != "" || f.Activity != "" || f.Plan != "" || !f.After.zero(),
+		"Plans":    choices,
 		"States":   s.options(c, "board.state.", f.State, boardStates, "staff.boards.any_state"), "Healths": s.options(c, "staff.health.", f.Health, boardHealth, "staff.health.any"),
 		"Activities": s.options(c, "staff.activity.", f.Activity, boardActivity, "staff.activity.any"), "Sorts": s.options(c, "staff.sort.", f.Sort, boardSorts, "")}, actions...)
 }
 
 func (s *Staff) boardsCSV(c *gin.Context) error {
 	f := readFilter(c)
-	out := newFile("boards", "id", "slug", "name", "state", "host", "created", "currency", "live_listings", "orders_30_days", "sales_30_days", "fees_30_days", "failed_tasks", "domain_trouble", "stripe", "last_active", "counted")
+	out := newFile("boards", "id", "slug", "name", "state", "plan", "plan_state", "host", "created", "currency", "live_listings", "orders_30_days", "sales_30_days", "fees_30_days", "failed_tasks", "domain_trouble", "stripe", "last_active", "counted")
 	err := s.Platform.Read(c.Request.Context(), func(ctx context.Context, tx bun.IDB) error {
 		rows, err := readBoards(ctx, tx, f, maxExport)
 		for i := range rows {
 			r := &rows[i]
-			out.add(r.ID.String(), r.Slug, r.Name, r.State, r.Host, stamp(&r.CreatedAt), r.Currency, strconv.Itoa(r.Live), strconv.Itoa(r.Orders), money.Plain(r.Sales, r.Currency),
+			out.add(r.ID.String(), r.Slug, r.Name, r.State, r.Plan, r.PlanState, r.Host, stamp(&r.CreatedAt), r.Currency, strconv.Itoa(r.Live), strconv.Itoa(r.Orders), money.Plain(r.Sales, r.Currency),
 				money.Plain(r.Fees, r.Currency), strconv.Itoa(r.Failed), strconv.Itoa(r.DomainTrouble), r.Stripe, stamp(r.ActiveAt), stamp(r.CountedAt))
 		}
 		return err

@@ -11,8 +11,8 @@ import (
 	"shingle/web/console"
 )
 
-// maxExport is how many rows one file holds.
-const maxExport = 20_000
+// maxExport bounds a file: who wants more narrows the list.
+const maxExport = 50_000
 
 // file is a list as a table, for its CSV: cells are made safe for spreadsheets
 // when they are written.

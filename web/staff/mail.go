@@ -39,24 +39,7 @@ func (s *Staff) mail(c *gin.Context) error {
 	for _, state := range mail.States {
 		states = append(states, console.Option{Value: state, Label: s.t(c, "mail.state."+state), Selected: state == f.State})
 	}
-	return s.render(c, http.StatusOK, "mail", s.t(c, "staff.nav.mail"), map[string]any{"Rows": rows, "F": f, "States": states, "Query": c.Request.URL.Query(), "More": more}, s.csvLink(c, "/staff/mail.csv"))
-}
-
-func (s *Staff) mailCSV(c *gin.Context) error {
-	f := mail.LogFilter{State: oneOf(c.Query("state"), mail.States), Address: strings.TrimSpace(c.Query("address")), Page: 1, Size: maxExport}
-	out := newFile("mails", "board", "id", "kind", "recipient", "state", "error", "created")
-	err := s.Platform.Read(c.Request.Context(), func(ctx context.Context, tx bun.IDB) error {
-		rows, _, err := mail.LogOfAll(ctx, tx, f)
-		for i := range rows {
-			m := &rows[i]
-			out.add(m.Board, m.ID.String(), m.Kind, m.Recipient, m.State, m.Error, stamp(&m.Created))
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return out.send(c)
+	return s.render(c, http.StatusOK, "mail", s.t(c, "staff.nav.mail"), map[string]any{"Rows": rows, "F": f, "States": states, "Query": c.Request.URL.Query(), "More": more})
 }
 
 func (s *Staff) mailRows(c *gin.Context, f mail.LogFilter) (rows []mail.Entry, more bool, err error) {
@@ -66,9 +49,6 @@ func (s *Staff) mailRows(c *gin.Context, f mail.LogFilter) (rows []mail.Entry, m
 	})
 	return rows, more, err
 }
-
-// maxExport bounds a file: who wants more narrows the list.
-const maxExport = 50_000
 
 func (s *Staff) mailCSV(c *gin.Context) error {
 	f := mailFilter(c)

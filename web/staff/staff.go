@@ -112,7 +112,6 @@ func (s *Staff) Routes() []route.Route {
 		{Method: GET, Path: "/staff/events.csv", Handle: s.eventsCSV, Can: authz.Can("event", "read")},
 		{Method: GET, Path: "/staff/events/:id", Handle: s.event, Can: authz.Can("event", "read")},
 		{Method: POST, Path: "/staff/events/:id/apply", Handle: s.applyEvent, Can: authz.Can("event", "apply")},
-		{Method: GET, Path: "/staff/mail.csv", Handle: s.mailCSV, Can: authz.Can("mail", "read")},
 		{Method: GET, Path: "/staff/mail", Handle: s.mail, Can: authz.Can("mail", "read")},
 		{Method: GET, Path: "/staff/mail/log.csv", Handle: s.mailCSV, Can: authz.Can("mail", "read")},
 		{Method: GET, Path: "/staff/mail/suppressed", Handle: s.suppressed, Can: authz.Can("mail", "read")},
