@@ -84,6 +84,12 @@ func (s *Operators) Exchange(ctx context.Context, board tenant.ID, host, code st
 		if err != nil {
 			return err
 		}
+		if n.Impersonation != "" {
+			if in, err = s.begin(ctx, tx, board, *t.OperatorID, n.Parent, n.Impersonation, c); err == nil {
+				in.Next = n.Next
+			}
+			return err
+		}
 		o, err := s.ByID(ctx, tx, *t.OperatorID)
 		if err != nil {
 			return err

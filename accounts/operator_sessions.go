@@ -29,6 +29,8 @@ type OperatorSession struct {
 	FactorAt time.Time
 	// HasFactor tells that the operator has a passkey or an authenticator app.
 	HasFactor bool
+	// Acting is set where staff acts as the operator.
+	Acting *Acting
 
 	hash, parent []byte
 	exempt       bool
@@ -97,14 +99,33 @@ type sessionRow struct {
 	HasPassword bool         `bun:"has_password"`
 	Since       time.Time    `bun:"since"`
 	SignedInAt  bun.NullTime `bun:"signed_in_at"`
+
+	ImpersonationID *uuid.UUID `bun:"impersonation_id"`
+	ImpersonatorID  *uuid.UUID `bun:"impersonator_id"`
+	Impersonator    string     `bun:"impersonator"`
+	ReadOnly        bool       `bun:"read_only"`
+	PlatformVersion int64      `bun:"platform_version"`
 }
 
 func (r *sessionRow) session() *OperatorSession {
-	return &OperatorSession{ID: publicID(r.TokenHash), Board: r.BoardID, PolicyVersion: r.PolicyVersion,
+	s := &OperatorSession{ID: publicID(r.TokenHash), Board: r.BoardID, PolicyVersion: r.PolicyVersion,
 		Operator:  Operator{r.OperatorID, r.Email, r.Name, r.Locale, r.HasPassword, r.Since, r.SignedInAt},
 		UserAgent: r.UserAgent, Address: r.Address, CreatedAt: r.CreatedAt, SeenAt: r.SeenAt, ExpireAt: r.ExpiresAt,
 		FactorAt: r.FactorAt.Time, HasFactor: r.HasFactor,
 		hash: r.TokenHash, parent: r.ParentHash}
+	if r.ImpersonationID != nil && r.ImpersonatorID != nil {
+		s.Acting = &Acting{Impersonation: *r.ImpersonationID, Staff: *r.ImpersonatorID, StaffLabel: r.Impersonator, Writes: !r.ReadOnly, PlatformVersion: r.PlatformVersion}
+	}
+	return s
+}
+
+// Actor is who acts in this session: its operator, and who sits there in truth.
+func (s *OperatorSession) Actor(kind tenant.ActorKind) tenant.Actor {
+	a := s.Operator.Actor(kind)
+	if s.Acting != nil {
+		a.Impersonator, a.ImpersonatorLabel = s.Acting.Staff, s.Acting.StaffLabel
+	}
+	return a
 }
 
 // sessionQuery reads sessions that are alive at the instant of both "?": a
@@ -112,10 +133,13 @@ func (r *sessionRow) session() *OperatorSession {
 const sessionQuery = `SELECT s.token_hash, s.board_id, s.parent_hash, s.user_agent, s.address, s.created_at, s.seen_at, s.expires_at, s.factor_at,
 		(EXISTS (SELECT FROM operator_totp AS f WHERE f.operator_id = s.operator_id) OR EXISTS (SELECT FROM operator_passkeys AS f WHERE f.operator_id = s.operator_id)) AS has_factor,
 		CASE WHEN s.board_id IS NULL THEN (SELECT version FROM platform_policy) ELSE b.policy_version END AS policy_version,
-		o.id AS operator_id, o.email, o.name, o.locale, o.password_hash <> '' AS has_password, o.created_at AS since, o.signed_in_at
+		o.id AS operator_id, o.email, o.name, o.locale, o.password_hash <> '' AS has_password, o.created_at AS since, o.signed_in_at,
+		s.impersonation_id, s.impersonator_id, s.read_only, coalesce(nullif(i.name, ''), i.email, '') AS impersonator,
+		CASE WHEN s.impersonator_id IS NULL THEN 0 ELSE (SELECT version FROM platform_policy) END AS platform_version
 	FROM operator_sessions AS s
 	JOIN operators AS o ON o.id = s.operator_id
 	LEFT JOIN boards AS b ON b.id = s.board_id
+	LEFT JOIN operators AS i ON i.id = s.impersonator_id
 	LEFT JOIN operator_sessions AS p ON p.token_hash = s.parent_hash
 	WHERE s.revoked_at IS NULL AND s.expires_at > ?
 		AND (s.parent_hash IS NULL OR p.revoked_at IS NULL AND p.expires_at > ?)`
@@ -151,7 +175,9 @@ func (s *Operators) SessionByToken(ctx context.Context, token string, board *ten
 // tries again.
 func (s *Operators) touch(ctx context.Context, row *sessionRow, now time.Time) {
 	_ = s.platform.Write(ctx, func(ctx context.Context, tx bun.IDB) error {
-		_, err := tx.NewRaw(`UPDATE operator_sessions SET seen_at = ?, expires_at = least(?::timestamptz, created_at + make_interval(secs => ?))
+		// An impersonation ends when it was said to, however busy it is.
+		_, err := tx.NewRaw(`UPDATE operator_sessions SET seen_at = ?, expires_at = CASE WHEN impersonation_id IS NULL
+				THEN least(?::timestamptz, created_at + make_interval(secs => ?)) ELSE expires_at END
 			WHERE token_hash IN (?, coalesce(?, '\x'::bytea)) AND revoked_at IS NULL AND seen_at < ?`,
 			now, now.Add(operatorIdle), operatorMax.Seconds(), row.TokenHash, row.ParentHash, now).Exec(ctx)
 		return err

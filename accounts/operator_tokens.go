@@ -46,13 +46,15 @@ const tokenColumns = `hash, kind, email, operator_id, board_id, host, payload, c
 
 // notes is a token's payload.
 type notes struct {
-	Next   string          `json:"next,omitempty"`
-	Name   string          `json:"name,omitempty"`
-	Locale string          `json:"locale,omitempty"`
-	Role   string          `json:"role,omitempty"`
-	By     string          `json:"by,omitempty"`
-	Parent []byte          `json:"parent,omitempty"`
-	Data   json.RawMessage `json:"data,omitempty"`
+	Next   string `json:"next,omitempty"`
+	Name   string `json:"name,omitempty"`
+	Locale string `json:"locale,omitempty"`
+	Role   string `json:"role,omitempty"`
+	By     string `json:"by,omitempty"`
+	Parent []byte `json:"parent,omitempty"`
+	// Impersonation is whose door a hand-over opens when it is not the operator's own.
+	Impersonation string          `json:"impersonation,omitempty"`
+	Data          json.RawMessage `json:"data,omitempty"`
 }
 
 func (t *operatorToken) notes() (n notes, err error) {

@@ -32,6 +32,9 @@ func NewSweeper(p *tenant.Platform, now func() time.Time) *Sweeper { return &Swe
 // Register takes over the sweep's task.
 func (s *Sweeper) Register(m *tasks.Mux) { m.Handle(TaskSweep, s.sweep) }
 
+// Register takes over the tasks of operators' accounts.
+func (s *Operators) Register(m *tasks.Mux) { m.Handle(TaskEndImpersonation, s.endInTime) }
+
 // Schedule keeps the hourly row. It opens a transaction.
 func (s *Sweeper) Schedule(ctx context.Context) error {
 	return tasks.Schedule(ctx, s.platform, TaskSweep, sweepEvery, tasks.Bulk)

@@ -68,14 +68,22 @@ var Catalogue = [...]Entry{
 	{"plan", "manage", OnBoard},
 	{"plan", "write", OnPlatform},
 	{"board", "export", OnBoard},
+	{"support", "read", OnBoard},
+	{"support", "manage", OnBoard},
 	{"board", "create", OnPlatform},
 	{"board", "suspend", OnPlatform},
 	{"board", "fee", OnPlatform},
 	{"board", "delete", OnPlatform},
+	{"board", "impersonate", OnPlatform},
+	{"board", "note", OnPlatform},
 	{"task", "read", OnPlatform},
 	{"task", "retry", OnPlatform},
 	{"event", "read", OnPlatform},
 	{"event", "apply", OnPlatform},
+	{"flag", "read", OnPlatform},
+	{"flag", "write", OnPlatform},
+	{"announcement", "read", OnPlatform},
+	{"announcement", "write", OnPlatform},
 	{"staff", "read", OnPlatform},
 	{"staff", "manage", OnPlatform},
 }
@@ -173,6 +181,14 @@ func (s Set) Has(p Permission) bool {
 func (s Set) Can(object, action string) bool {
 	p, ok := Find(object, action)
 	return ok && s.Has(p)
+}
+
+// Without is the set less some permissions.
+func (s Set) Without(ps ...Permission) Set {
+	for _, p := range ps {
+		s.bits[p.n>>6&1] &^= 1 << (p.n & 63)
+	}
+	return s
 }
 
 // Covers reports whether everything in other is in s.

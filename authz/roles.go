@@ -40,9 +40,9 @@ type builtin struct {
 // "listing: read write" gives two permissions.
 var builtins = [...]builtin{
 	{name: Owner, scope: OnBoard, all: true},
-	// The bank account and the plan are the owner's alone; so an admin cannot make
-	// owners either.
-	{name: Admin, scope: OnBoard, all: true, except: []string{"payout.onboard", "plan.manage"}},
+	// The bank account, the plan and letting the platform's staff in are the owner's
+	// alone; so an admin cannot make owners either.
+	{name: Admin, scope: OnBoard, all: true, except: []string{"payout.onboard", "plan.manage", "support.manage"}},
 	{name: Editor, scope: OnBoard, can: []string{
 		"board: read", "listing: read write moderate delete", "company: read write", "category: read write",
 		"import: read write", "report: read write", "product: read", "look: read write", "page: read write",
@@ -59,10 +59,10 @@ var builtins = [...]builtin{
 	}},
 	{name: Superadmin, scope: OnPlatform, all: true},
 	{name: Support, scope: OnPlatform, can: []string{
-		"board: read create suspend", "domain: read write", "order: read", "task: read retry", "event: read", "mail: read write", "audit: read", "staff: read", "plan: read",
+		"board: read create suspend impersonate note", "flag: read", "announcement: read write", "domain: read write", "order: read", "task: read retry", "event: read", "mail: read write", "audit: read", "staff: read", "plan: read",
 	}},
 	{name: Billing, scope: OnPlatform, can: []string{
-		"board: read fee", "order: read", "event: read apply", "audit: read", "task: read", "staff: read", "plan: read write",
+		"board: read fee note", "flag: read", "announcement: read", "order: read", "event: read apply", "audit: read", "task: read", "staff: read", "plan: read write",
 	}},
 }
 

@@ -266,6 +266,34 @@ func (s *Service) Events(ctx context.Context, tx bun.IDB, state string, limit in
 	return out, err
 }
 
+// Replay applies a stored event again, whatever became of it before, in a
+// platform transaction: the truth is asked of Stripe anew, so any number of
+// times ends the same. Kinds: fault.NotFound; fault.Conflict when it waits to be
+// applied already, or when no board has its account.
+func (s *Service) Replay(ctx context.Context, tx bun.IDB, id string) error {
+	var state string
+	if err := tx.NewRaw(`SELECT state FROM stripe_events WHERE id = ? FOR UPDATE`, id).Scan(ctx, &state); err != nil {
+		return fault.Wrap(err, fault.NotFound, "event not found")
+	}
+	var waits []tasks.Task
+	err := tx.NewRaw(`SELECT tenant_id, id, failed_at FROM tasks WHERE kind = ? AND key = ? FOR UPDATE`, TaskEvent, id).Scan(ctx, &waits)
+	if err != nil {
+		return err
+	}
+	for _, t := range waits {
+		if t.FailedAt == nil {
+			return fault.New(fault.Conflict, "event.waits")
+		}
+		if err := tasks.Discard(ctx, tx, t.TenantID, t.ID); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.NewRaw(`UPDATE stripe_events SET state = 'held' WHERE id = ?`, id).Exec(ctx); err != nil {
+		return err
+	}
+	return s.Release(ctx, tx, id)
+}
+
 // Release applies an event that was held for its API version, in a platform
 // transaction: only its ids are read, the rest is asked of Stripe. Kinds:
 // fault.NotFound when no such event is held, fault.Conflict when no board has

@@ -201,3 +201,18 @@ func SaveSettings(ctx context.Context, tx bun.IDB, s Settings) error {
 	Changed(ctx)
 	return nil
 }
+
+// SaveSupport says whether the platform's staff must ask before they come into
+// the console of the context's board, in its own transaction.
+func SaveSupport(ctx context.Context, tx bun.IDB, ask bool) error {
+	id, err := IDFrom(ctx)
+	if err != nil {
+		return err
+	}
+	res, err := tx.NewRaw(`UPDATE boards SET settings = jsonb_set(settings, '{support}', jsonb_build_object('ask', ?::bool)) WHERE id = ?`, ask, id).Exec(ctx)
+	if err := Touched(res, err, "board"); err != nil {
+		return err
+	}
+	Changed(ctx)
+	return nil
+}

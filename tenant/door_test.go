@@ -171,6 +171,8 @@ func TestCatalogue(t *testing.T) {
 		"operator_identities":      "platform-wide people at another provider",
 		"operator_recovery_codes":  "second factors of platform-wide people",
 		"operator_address_changes": "platform-wide people's own addresses",
+		"announcements":            "the platform staff's texts for many boards",
+		"announcement_dismissals":  "what platform-wide people have put away",
 	}
 	w := testkit.NewWorld(t)
 	super := w.PG.Open(t, w.PG.Superuser, 2)

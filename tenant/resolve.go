@@ -237,7 +237,10 @@ func (r *Resolver) fetch(ctx context.Context, wait time.Duration, where string, 
 	err := r.platform.Read(ctx, func(ctx context.Context, tx bun.IDB) error {
 		return tx.NewRaw(`SELECT b.*, g.generation,
 				(SELECT host FROM hosts WHERE board_id = b.id AND kind = 'platform' ORDER BY created_at LIMIT 1) AS platform_host,
-				(SELECT host FROM hosts WHERE board_id = b.id AND canonical) AS canonical_host
+				(SELECT host FROM hosts WHERE board_id = b.id AND canonical) AS canonical_host,
+				-- The board's own after the platform's: the last of a name stays.
+				(SELECT jsonb_object_agg(f.name, f.value ORDER BY f.tenant_id) FROM feature_flags AS f
+					WHERE f.tenant_id IN ('00000000-0000-0000-0000-000000000000', b.id)) AS flags
 			FROM boards AS b JOIN generations AS g ON g.tenant_id = b.id WHERE `+where, arg).Scan(ctx, t)
 	})
 	if errors.Is(err, sql.ErrNoRows) {

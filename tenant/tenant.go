@@ -98,10 +98,15 @@ type Tenant struct {
 
 	// Base is where the public pages live under the owner's own site, or nil.
 	Base *Base `bun:"-"`
+	// AsksConsent: staff comes into the console only after an owner's yes.
+	AsksConsent bool `bun:"-"`
 	// Access is how a visitor gets in; the zero value is open to everybody.
 	Access Access `bun:"-"`
 
 	location *time.Location
+	// FlagRows are the flags that somebody set, by name; see Has.
+	FlagRows json.RawMessage `bun:"flags,scanonly,type:jsonb"`
+	off      []Flag
 }
 
 // Base is a place on the owner's own site, whose proxy asks the board.
@@ -128,9 +133,20 @@ func (t *Tenant) Private() bool { return t.Access.Mode != "" }
 // settle reads what every request needs of the board's settings.
 func (t *Tenant) settle() {
 	t.location = location(t.TimeZone)
+	t.off = nil
+	var flags map[Flag]bool
+	_ = json.Unmarshal(t.FlagRows, &flags) // our own rows; nothing is set when there are none
+	for _, f := range Flags {
+		if on, set := flags[f]; set && !on {
+			t.off = append(t.off, f)
+		}
+	}
 	var s struct {
-		Base   *Base  `json:"base"`
-		Access Access `json:"access"`
+		Base    *Base  `json:"base"`
+		Access  Access `json:"access"`
+		Support struct {
+			Ask bool `json:"ask"`
+		} `json:"support"`
 	}
 	if len(t.Settings) == 0 {
 		return
@@ -140,6 +156,7 @@ func (t *Tenant) settle() {
 		t.Access.Mode = "unreadable"
 		return
 	}
+	t.AsksConsent = s.Support.Ask
 	if t.Access = s.Access; s.Base != nil && s.Base.Origin != "" && s.Base.Path != "" {
 		t.Base = s.Base
 	}

@@ -29,12 +29,16 @@ import (
 // steppedUp are the routes that ask for a fresh second factor, written out: a
 // new one is a line here.
 var steppedUp = []string{
-	"GET /admin/access", "GET /admin/audit.csv", "GET /admin/domains", "GET /admin/domains/:host", "GET /admin/listings.csv", "GET /admin/mail/log.csv", "GET /admin/orders.csv",
-	"GET /admin/payouts", "GET /admin/payouts/statement.csv", "GET /admin/team", "GET /admin/team/roles", "GET /admin/team/roles/edit", "GET /admin/team/roles/new", "GET /ownership", "GET /staff/audit.csv",
-	"POST /admin/access", "POST /admin/access/invite", "POST /admin/domains", "POST /admin/domains/:host/certificate", "POST /admin/domains/:host/check",
-	"POST /admin/domains/:host/primary", "POST /admin/domains/:host/remove", "POST /admin/domains/base", "POST /admin/domains/base/check", "POST /admin/domains/platform",
-	"POST /admin/members/:id/remove", "POST /admin/members/:id/restore", "POST /admin/members/:id/role", "POST /admin/payouts/dashboard", "POST /admin/payouts/onboard", "POST /admin/payouts/reconcile",
-	"POST /admin/team/invite", "POST /admin/team/offer", "POST /admin/team/offer/withdraw", "POST /admin/team/resend", "POST /admin/team/roles", "POST /admin/team/roles/delete", "POST /admin/team/roles/edit", "POST /admin/team/withdraw", "POST /ownership",
+	"GET /admin/access", "GET /admin/audit.csv", "GET /admin/domains", "GET /admin/domains/:host", "GET /admin/export", "GET /admin/export/download", "GET /admin/listings.csv",
+	"GET /admin/mail/log.csv", "GET /admin/orders.csv", "GET /admin/payouts", "GET /admin/payouts/statement.csv", "GET /admin/team", "GET /admin/team/roles", "GET /admin/team/roles/edit",
+	"GET /admin/team/roles/new", "GET /ownership", "GET /staff/announcements.csv", "GET /staff/audit.csv", "GET /staff/boards.csv", "GET /staff/boards/:id/timeline.csv",
+	"GET /staff/domains.csv", "GET /staff/events.csv", "GET /staff/figures.csv", "GET /staff/flags.csv", "GET /staff/mail/log.csv", "GET /staff/orders.csv", "GET /staff/tasks.csv",
+	"POST /admin/access", "POST /admin/access/invite", "POST /admin/domains", "POST /admin/domains/:host/certificate", "POST /admin/domains/:host/check", "POST /admin/domains/:host/primary",
+	"POST /admin/domains/:host/remove", "POST /admin/domains/base", "POST /admin/domains/base/check", "POST /admin/domains/platform", "POST /admin/export", "POST /admin/export/:id/delete",
+	"POST /admin/export/:id/link", "POST /admin/export/download", "POST /admin/members/:id/remove", "POST /admin/members/:id/restore", "POST /admin/members/:id/role",
+	"POST /admin/payouts/dashboard", "POST /admin/payouts/onboard", "POST /admin/payouts/reconcile", "POST /admin/team/invite", "POST /admin/team/offer", "POST /admin/team/offer/withdraw",
+	"POST /admin/team/resend", "POST /admin/team/roles", "POST /admin/team/roles/delete", "POST /admin/team/roles/edit", "POST /admin/team/withdraw", "POST /ownership",
+	"POST /staff/boards/:id/act-as", "POST /staff/boards/:id/act-as/:visit/enter",
 }
 
 func TestRoutesThatAskForAFreshSecondFactor(t *testing.T) {

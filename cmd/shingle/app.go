@@ -51,6 +51,7 @@ import (
 	"shingle/themes"
 	"shingle/themes/looks"
 	"shingle/web/platform"
+	"shingle/web/staff"
 )
 
 // app is every part, put together once. Commands use what they need of it.
@@ -318,6 +319,9 @@ func (a *app) registerTasks(ctx context.Context) error {
 	a.identities.Register(a.mux)
 	a.returns.Register(a.mux)
 	a.sweeper.Register(a.mux)
+	a.operators.Register(a.mux)
+	counts := &staff.Summaries{Platform: a.platform}
+	counts.Register(a.mux)
 	a.search.Register(a.mux)
 	a.billing.Register(a.mux)
 	a.candidates.Register(a.mux)
@@ -327,7 +331,7 @@ func (a *app) registerTasks(ctx context.Context) error {
 	sealer := &chain.Sealer{Platform: a.platform, Log: a.log}
 	sealer.Register(a.mux)
 	a.archive.Register(a.mux)
-	return errors.Join(sealer.Schedule(ctx), a.certs.Schedule(ctx), a.domains.Schedule(ctx), jobs.Schedule(ctx), a.identities.Schedule(ctx), a.sweeper.Schedule(ctx), a.search.Schedule(ctx), a.billing.Schedule(ctx), a.candidates.Schedule(ctx), a.plans.Schedule(ctx), a.archive.Schedule(ctx))
+	return errors.Join(sealer.Schedule(ctx), a.certs.Schedule(ctx), a.domains.Schedule(ctx), jobs.Schedule(ctx), a.identities.Schedule(ctx), a.sweeper.Schedule(ctx), counts.Schedule(ctx), a.search.Schedule(ctx), a.billing.Schedule(ctx), a.candidates.Schedule(ctx), a.plans.Schedule(ctx), a.archive.Schedule(ctx))
 }
 
 // brand is a board's colours for its mails.

@@ -121,7 +121,7 @@ func TestJourneyStaff(t *testing.T) {
 	visit(t, ctx, w.platform+"/staff/tasks", 200)
 	says(t, ctx, "candidates.digests", "Harbourside Jobs", "connection refused")
 	w.page(t, ctx, "staff-failed-task")
-	press(t, ctx, `form[action$="/retry"] button`, 200)
+	press(t, ctx, `button[formaction$="/retry"]`, 200)
 	testkit.Eventually(t, patience, func() error {
 		var left int
 		err := w.db.QueryRowContext(t.Context(), `SELECT count(*) FROM tasks WHERE last_error LIKE 'mail server%'`).Scan(&left)
@@ -144,6 +144,51 @@ func TestJourneyStaff(t *testing.T) {
 	w.page(t, boss, "admin-audit")
 	visit(t, boss, w.board(slug)+"/admin/audit?actor=nobody@at.all.example", 200)
 	w.page(t, boss, "admin-audit-none")
+
+	// Announced, and read at the top of the board's console.
+	visit(t, ctx, w.platform+"/staff/announcements", 200)
+	fill(t, ctx, "text_en", "Payments pause tonight.", "text_de", "Zahlungen ruhen heute Nacht.", "level", "warning", "audience", "boards", "boards", slug)
+	press(t, ctx, `form[action="/staff/announcements"] button.btn-primary`, 200)
+	w.page(t, ctx, "staff-announcements")
+	visit(t, boss, w.board(slug)+"/admin", 200)
+	says(t, boss, "Payments pause tonight.")
+	w.page(t, boss, "announced")
+
+	// Staff looks at the owner's console, under a banner, and goes out again.
+	visit(t, ctx, page, 200)
+	fill(t, ctx, "note", "Called twice about their logo.")
+	press(t, ctx, `form[action$="/notes"] button`, 200)
+	says(t, ctx, "Called twice about their logo.")
+	w.page(t, ctx, "staff-board-whole")
+	fill(t, ctx, "acting_reason", "Their listing is missing")
+	press(t, ctx, `form[action$="/act-as"] button`, 200)
+	arrives(t, ctx, w.board(slug)+"/admin")
+	says(t, ctx, "acts as", "Looking only.", "minutes left")
+	w.page(t, ctx, "acting")
+	visit(t, ctx, w.board(slug)+"/admin/listings", 200)
+	says(t, ctx, "acts as")
+	press(t, ctx, `form[action="/admin/acting/end"] button`, 200)
+	says(t, ctx, "Harbourside Jobs", "It has ended.")
+	visit(t, boss, w.board(slug)+"/admin/support", 200)
+	says(t, boss, "Their listing is missing")
+	w.page(t, boss, "support-access")
+
+	visit(t, ctx, page+"/timeline", 200)
+	says(t, ctx, "impersonation.began", "Called twice")
+	w.page(t, ctx, "staff-timeline")
+	visit(t, ctx, w.platform+"/staff/search?find=harbour", 200)
+	w.page(t, ctx, "staff-search")
+	for _, p := range []string{"figures", "flags"} {
+		visit(t, ctx, w.platform+"/staff/"+p, 200)
+		w.page(t, ctx, "staff-"+p)
+	}
+	w.sql(t, `INSERT INTO stripe_events (id, type, api_version, payload, state, note, created_at) VALUES ('evt_journey', 'checkout.session.completed', '2023-10-16',
+		'{"id":"evt_journey","data":{"object":{"id":"cs_test_1","customer_email":"ada@people.example"}}}', 'ignored', 'no board has this account', now()) ON CONFLICT DO NOTHING`)
+	visit(t, ctx, w.platform+"/staff/events/evt_journey", 200)
+	if strings.Contains(body(t, ctx), "ada@people.example") {
+		t.Error("the payload shows an address")
+	}
+	w.page(t, ctx, "staff-event")
 
 	for _, p := range []string{"orders", "tasks", "events"} {
 		visit(t, ctx, w.platform+"/staff/"+p, 200)

@@ -98,6 +98,7 @@ func (a *app) handler(dev *devLinks) (http.Handler, error) {
 		Hooks:    &hooks.Hooks{Inbox: a.billing, Returns: a.returns, ReturnSecret: a.cfg.MailReturnSecret},
 	}
 	parts.Staff = &staff.Staff{Platform: a.platform, Boards: a.boards, Notifier: a.notifier, Domains: a.domains, Plans: a.plans, Links: a.links, Launch: a.launcher.Launch, Release: a.billing.Release, Allowed: parts.Platform.Allowed, Permissions: parts.Platform.Permissions, Operators: a.operators}
+	parts.Staff.Session, parts.Staff.Release = platform.Session, a.billing.Replay
 	if dev != nil {
 		parts.PlatformHosts = append(parts.PlatformHosts, "localhost", "127.0.0.1")
 		parts.FormTargets += " " + dev.stripe

@@ -91,7 +91,7 @@ func (a *Admin) Routes() []route.Route {
 		{Method: route.POST, Path: "/admin/enter", Handle: a.enter, Can: authz.Public},
 		{Method: route.POST, Path: "/admin/sign-out", Handle: a.signOut, Can: authz.SignedIn},
 	}
-	return slices.Concat(own, a.workRoutes(), a.boardRoutes(), a.teamRoutes(), a.mailRoutes(), a.domainRoutes(), a.redirectRoutes(), a.accessRoutes(), a.planRoutes(), a.auditRoutes(), a.exportRoutes())
+	return slices.Concat(own, a.workRoutes(), a.boardRoutes(), a.teamRoutes(), a.mailRoutes(), a.domainRoutes(), a.redirectRoutes(), a.accessRoutes(), a.planRoutes(), a.auditRoutes(), a.exportRoutes(), a.supportRoutes())
 }
 
 const (
@@ -124,17 +124,30 @@ func (a *Admin) Guard(c *gin.Context, can authz.Permission) error {
 	if err != nil {
 		return err
 	}
+	if s.Acting != nil {
+		if err := a.stillStaff(c.Request.Context(), s.Acting); err != nil {
+			return err
+		}
+		set = set.Without(notActing...)
+	}
 	c.Set(sessionKey, s)
 	c.Set(setKey, set)
-	c.Request = c.Request.WithContext(tenant.WithActor(c.Request.Context(), s.Operator.Actor(tenant.Operator)))
-	if err := a.Operators.Check(s, false, false); err != nil {
+	c.Request = c.Request.WithContext(tenant.WithActor(c.Request.Context(), s.Actor(tenant.Operator)))
+	if s.Acting != nil {
+		if err := actingMay(c, s.Acting); err != nil {
+			return err
+		}
+	} else if err := a.Operators.Check(s, false, false); err != nil {
 		return err
 	}
 	if can != authz.SignedIn && !set.Has(can) {
 		return fault.New(fault.Forbidden, "admin.forbidden")
 	}
-	if err := a.Operators.Check(s, false, route.NeedOf(c).StepUp); err != nil {
-		return err
+	// Whoever acts as the operator has proven a factor of their own at the start.
+	if s.Acting == nil {
+		if err := a.Operators.Check(s, false, route.NeedOf(c).StepUp); err != nil {
+			return err
+		}
 	}
 	return readOnly(c, can)
 }
@@ -184,6 +197,7 @@ var nav = []struct{ key, url, icon, object, action string }{
 	{"admin.nav.mail", "/admin/mail", "mail", "mail", "read"},
 	{"admin.nav.team", "/admin/team", "users", "team", "read"},
 	{"admin.nav.audit", "/admin/audit", "list-check", "audit", "read"},
+	{"admin.nav.support", "/admin/support", "users", "support", "read"},
 	{"admin.nav.settings", "/admin/settings", "settings", "settings", "read"},
 	{"admin.nav.export", "/admin/export", "download", "board", "export"},
 }
@@ -216,7 +230,10 @@ func (a *Admin) page(c *gin.Context, title string, actions ...console.Link) cons
 	}
 	if s := session(c); s != nil {
 		p.User = s.Operator.Label()
-		p.Menu = []console.Link{{Label: a.t(c, "admin.all_boards"), URL: a.Links.Platform("/boards?stay=1"), Icon: "world"}, {Label: a.t(c, "admin.account"), URL: a.Links.Platform("/account"), Icon: "user"}}
+		p.Acting = a.acting(c)
+		if s.Acting == nil { // those pages are the staff member's own
+			p.Menu = []console.Link{{Label: a.t(c, "admin.all_boards"), URL: a.Links.Platform("/boards?stay=1"), Icon: "world"}, {Label: a.t(c, "admin.account"), URL: a.Links.Platform("/account"), Icon: "user"}}
+		}
 	}
 	w, plan := a.waiting(ctx)
 	if t.State != tenant.Active && !a.permissions(c).Empty() {
@@ -227,6 +244,7 @@ func (a *Admin) page(c *gin.Context, title string, actions ...console.Link) cons
 			p.BannerLink = &console.Link{Label: a.t(c, "plan.pay"), URL: "/admin/plan"}
 		}
 	}
+	asks := a.notices(c, &p)
 	for _, n := range nav {
 		if !a.may(c, n.object, n.action) {
 			continue
@@ -237,6 +255,8 @@ func (a *Admin) page(c *gin.Context, title string, actions ...console.Link) cons
 			item.Count = w.Review
 		case "/admin/reports":
 			item.Count = w.Reports
+		case "/admin/support":
+			item.Count = asks
 		}
 		p.Nav = append(p.Nav, item)
 	}
@@ -384,6 +404,9 @@ func (a *Admin) enter(c *gin.Context) error {
 }
 
 func (a *Admin) signOut(c *gin.Context) error {
+	if s := session(c); s != nil && s.Acting != nil {
+		return a.endActing(c) // the staff member's own session is not its operator's to end
+	}
 	if token := a.cookies.Token(c.Request); token != "" {
 		if err := a.Operators.SignOut(c.Request.Context(), token); err != nil && !fault.Is(err, fault.NotFound) {
 			return err

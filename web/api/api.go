@@ -140,9 +140,12 @@ func (a *API) Mount(g *gin.RouterGroup) {
 	route.Mount(g, table, everybody, a.errorPage, a.Log)
 }
 
-func everybody(_ *gin.Context, p authz.Permission) error {
+func everybody(c *gin.Context, p authz.Permission) error {
 	if p != authz.Public {
 		return fault.New(fault.Forbidden, "not for visitors")
+	}
+	if t := tenant.From(c.Request.Context()); t != nil && !t.Has(tenant.FlagAPI) {
+		return fault.New(fault.NotFound, "this board has no API")
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -42,6 +43,12 @@ type Page struct {
 	SignOut string // where the sign-out form posts
 	// Menu holds further links of the user's menu.
 	Menu []Link
+	// Acting is shown on every page while staff acts as somebody.
+	Acting *Acting
+	// Notices are the platform's announcements.
+	Notices []Notice
+	// Search is the box that searches everything, if the console has one.
+	Search *SearchBox
 	// Banner is a standing notice, e.g. of a suspended board.
 	Banner string
 	// BannerLink is what to do about it.
@@ -75,6 +82,23 @@ type Brand struct {
 	// Accent is a safe CSS colour, AccentText what is readable on it.
 	Accent, AccentText template.CSS
 }
+
+// Acting is the banner of an impersonated session, in words.
+type Acting struct {
+	Text, Mode, Left string
+	Until            time.Time
+	// End is where its form posts.
+	End string
+}
+
+// Notice is an announcement; Dismiss is where its form posts.
+type Notice struct {
+	Level, Text, Dismiss string
+	Link, LinkText       string
+}
+
+// SearchBox is the search in the console's header.
+type SearchBox struct{ URL, Label, Query string }
 
 // NavItem is one line of the side navigation.
 type NavItem struct {

@@ -263,8 +263,11 @@ func statusOf(err error) int {
 	return route.Status(err)
 }
 
-// alertForm offers a daily mail about a search.
+// alertForm offers a daily mail about a search; it is nil where the board takes no new alerts.
 func (s *Site) alertForm(v *view, q search.Query) *themes.AlertForm {
+	if !tenant.From(v.ctx).Has(tenant.FlagAlerts) {
+		return nil
+	}
 	q = q.AtPage(1)
 	q.Sort = ""
 	f := &themes.AlertForm{}
@@ -285,6 +288,9 @@ func (s *Site) askAlert(c *gin.Context) error {
 	v, err := s.view(c.Request.Context())
 	if err != nil {
 		return err
+	}
+	if !tenant.From(v.ctx).Has(tenant.FlagAlerts) {
+		return fault.New(fault.NotFound, "no alerts here")
 	}
 	q := search.ParseQuery(route.Values(c.PostForm("query"))).AtPage(1)
 	q.Sort = ""

@@ -3,6 +3,7 @@ package staff
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -65,6 +66,27 @@ func readDomains(ctx context.Context, tx bun.IDB, q, state string, page int) ([]
 	return rows, err
 }
 
+func (s *Staff) domainsCSV(c *gin.Context) error {
+	out := newFile("domains", "board", "host", "state", "main", "checked", "proven", "flagged", "held_until")
+	err := s.Platform.Read(c.Request.Context(), func(ctx context.Context, tx bun.IDB) error {
+		for page := 1; len(out.rows) <= maxExport; page++ {
+			rows, err := readDomains(ctx, tx, strings.TrimSpace(c.Query("q")), c.Query("state"), page)
+			if err != nil || len(rows) == 0 {
+				return err
+			}
+			for i := range rows {
+				d := &rows[i]
+				out.add(d.Board, d.Host, d.State, strconv.FormatBool(d.Canonical), stamp(d.CheckedAt), stamp(d.ProvenAt), stamp(d.FlaggedAt), stamp(d.HeldUntil))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return out.send(c)
+}
+
 // domains lists all boards' hosts.
 func (s *Staff) domains(c *gin.Context) error {
 	page, q, state := route.Page(c), strings.TrimSpace(c.Query("q")), c.Query("state")
@@ -81,7 +103,7 @@ func (s *Staff) domains(c *gin.Context) error {
 		total = rows[0].Total
 	}
 	return s.render(c, http.StatusOK, "domains", s.t(c, "staff.nav.domains"), map[string]any{"Rows": rows, "Q": q, "State": state, "States": domainStates,
-		"CanRelease": s.Allowed(c, authz.Can("domain", "write")), "Pager": console.Pager(page, pageSize, total, c.Request.URL.Query())})
+		"CanRelease": s.Allowed(c, authz.Can("domain", "write")), "Pager": console.Pager(page, pageSize, total, c.Request.URL.Query())}, s.csvLink(c, "/staff/domains.csv"))
 }
 
 // releaseDomain ends the reservation of a removed host: its new owner has shown

@@ -50,9 +50,6 @@ func (s *Staff) mailRows(c *gin.Context, f mail.LogFilter) (rows []mail.Entry, m
 	return rows, more, err
 }
 
-// maxExport bounds a file: who wants more narrows the list.
-const maxExport = 50_000
-
 func (s *Staff) mailCSV(c *gin.Context) error {
 	f := mailFilter(c)
 	f.Page, f.Size = 1, maxExport

@@ -3,14 +3,12 @@ package staff
 import (
 	"context"
 	"encoding/json"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
 	"shingle/internal/fault"
-	"shingle/tasks"
 	"shingle/tenant"
 )
 
@@ -64,42 +62,6 @@ func readDays(ctx context.Context, tx bun.IDB) ([]dayCount, error) {
 	return out, err
 }
 
-// boardRow is a line of the list of boards.
-type boardRow struct {
-	ID        tenant.ID `bun:"id"`
-	Slug      string    `bun:"slug"`
-	Name      string    `bun:"name"`
-	State     string    `bun:"state"`
-	Currency  string    `bun:"currency"`
-	Locale    string    `bun:"locale"`
-	Host      string    `bun:"host"`
-	CreatedAt time.Time `bun:"created_at"`
-	Live      int       `bun:"live"`
-	Orders    int       `bun:"orders"`
-	Sales     int64     `bun:"sales"`
-	Fees      int64     `bun:"fees"`
-	Total     int       `bun:"total"`
-}
-
-// readBoards lists boards. The figures are counted for the page's boards only,
-// so that the list stays quick with ten thousand of them.
-func readBoards(ctx context.Context, tx bun.IDB, q, state string, page int) ([]boardRow, error) {
-	var rows []boardRow
-	like := "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(strings.ToLower(q)) + "%"
-	err := tx.NewRaw(`WITH page AS (
-			SELECT b.*, count(*) OVER () AS total FROM boards AS b
-			WHERE (? = '' OR lower(b.name) LIKE ? OR b.slug LIKE ?) AND (? = '' OR b.state = ?)
-			ORDER BY b.created_at DESC, b.id LIMIT ? OFFSET ?)
-		SELECT p.id, p.slug, p.name, p.state, p.currency, p.locale, p.created_at, p.total,
-			(SELECT host FROM hosts AS h WHERE h.board_id = p.id AND h.canonical) AS host,
-			(SELECT count(*) FROM listings AS l WHERE l.tenant_id = p.id AND l.state = 'live') AS live,
-			o.orders, o.sales, o.fees
-		FROM page AS p, LATERAL (SELECT count(*) AS orders, coalesce(sum(amount), 0)::bigint AS sales, coalesce(sum(fee), 0)::bigint AS fees
-			FROM orders WHERE tenant_id = p.id AND state = 'paid' AND paid_at > now() - interval '30 days') AS o
-		ORDER BY p.created_at DESC, p.id`, q, like, like, state, state, pageSize, (page-1)*pageSize).Scan(ctx, &rows)
-	return rows, err
-}
-
 // boardPage is one board with what staff need to help it.
 type boardPage struct {
 	tenant.Tenant
@@ -143,61 +105,22 @@ type orderRow struct {
 	Title     string          `bun:"title"`
 	CreatedAt time.Time       `bun:"created_at"`
 	PaidAt    *time.Time      `bun:"paid_at"`
-	Total     int             `bun:"total"`
 }
 
 // Owner is the board owner's part.
 func (o orderRow) Owner() int64 { return o.Amount - o.Fee }
 
-func readOrders(ctx context.Context, tx bun.IDB, board tenant.ID, state string, page, size int) ([]orderRow, error) {
+// readOrders lists orders newest first, of one board or of all for Nil, after a
+// cursor by keyset.
+func readOrders(ctx context.Context, tx bun.IDB, board tenant.ID, state string, after cursor, size int) ([]orderRow, error) {
+	if after.zero() {
+		after = cursor{time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), uuid.Max}
+	}
 	var rows []orderRow
-	err := tx.NewRaw(`SELECT o.tenant_id, o.id, b.name AS board, o.number, o.state, o.amount, o.fee, o.currency, o.product, l.title, o.created_at, o.paid_at,
-			count(*) OVER () AS total
+	err := tx.NewRaw(`SELECT o.tenant_id, o.id, b.name AS board, o.number, o.state, o.amount, o.fee, o.currency, o.product, l.title, o.created_at, o.paid_at
 		FROM orders AS o JOIN boards AS b ON b.id = o.tenant_id JOIN listings AS l ON l.tenant_id = o.tenant_id AND l.id = o.listing_id
-		WHERE (?::uuid = ?::uuid OR o.tenant_id = ?) AND (? = '' OR o.state = ?)
-		ORDER BY o.created_at DESC LIMIT ? OFFSET ?`,
-		board, tenant.Nil, board, state, state, size, (page-1)*size).Scan(ctx, &rows)
+		WHERE (?::uuid = ?::uuid OR o.tenant_id = ?) AND (? = '' OR o.state = ?) AND (o.created_at, o.id) < (?, ?)
+		ORDER BY o.created_at DESC, o.id DESC LIMIT ?`,
+		board, tenant.Nil, board, state, state, after.at, after.id, size).Scan(ctx, &rows)
 	return rows, err
-}
-
-// boardNames are the names of the boards that tasks belong to.
-func boardNames(ctx context.Context, tx bun.IDB, of []tasks.Task) (map[tenant.ID]string, error) {
-	ids := make([]tenant.ID, len(of))
-	for i := range of {
-		ids[i] = of[i].TenantID
-	}
-	names := map[tenant.ID]string{}
-	if len(ids) == 0 {
-		return names, nil
-	}
-	var rows []struct {
-		ID   tenant.ID `bun:"id"`
-		Name string    `bun:"name"`
-	}
-	err := tx.NewRaw(`SELECT id, name FROM boards WHERE id IN (?)`, bun.In(ids)).Scan(ctx, &rows)
-	for _, r := range rows {
-		names[r.ID] = r.Name
-	}
-	return names, err
-}
-
-// event is a line of the webhook inbox.
-type event struct {
-	ID         string     `bun:"id"`
-	Account    string     `bun:"account"`
-	Type       string     `bun:"type"`
-	State      string     `bun:"state"`
-	Note       string     `bun:"note"`
-	APIVersion string     `bun:"api_version"`
-	ReceivedAt time.Time  `bun:"received_at"`
-	AppliedAt  *time.Time `bun:"applied_at"`
-}
-
-func readEvents(ctx context.Context, tx bun.IDB) ([]event, error) {
-	var out []event
-	// What waits for somebody comes first, however old.
-	const columns = `SELECT id, account, type, state, note, api_version, received_at, applied_at FROM stripe_events `
-	err := tx.NewRaw(`(`+columns+`WHERE state = 'held' ORDER BY received_at DESC LIMIT 100)
-		UNION ALL (`+columns+`WHERE state <> 'held' ORDER BY received_at DESC LIMIT 100)`).Scan(ctx, &out)
-	return out, err
 }

@@ -45,8 +45,10 @@ type Staff struct {
 	Links    links.Links
 	// Launch makes a board with its owner; see platform.Launcher.
 	Launch func(ctx context.Context, n tenant.NewBoard, owner string) (*tenant.Tenant, error)
-	// Release has a held event of Stripe's applied; see billing.Service.
+	// Release has a stored event of Stripe applied again; see billing.Service.Replay.
 	Release func(ctx context.Context, tx bun.IDB, event string) error
+	// Session is the signed-in operator's, on the platform's host.
+	Session func(c *gin.Context) *accounts.OperatorSession
 	// Allowed tells what the signed-in operator may do on the platform.
 	Allowed func(c *gin.Context, p authz.Permission) bool
 	// Permissions are all of these.
@@ -73,22 +75,45 @@ func (s *Staff) Routes() []route.Route {
 	return slices.Concat(s.planRoutes(), []route.Route{
 		{Method: GET, Path: "/staff", Handle: s.home, Can: authz.Can("board", "read")},
 		{Method: GET, Path: "/staff/boards", Handle: s.boards, Can: authz.Can("board", "read")},
+		{Method: GET, Path: "/staff/boards.csv", Handle: s.boardsCSV, Can: authz.Can("board", "read"), StepUp: true},
 		{Method: GET, Path: "/staff/boards/new", Handle: s.newBoard, Can: authz.Can("board", "create")},
 		{Method: POST, Path: "/staff/boards", Handle: s.createBoard, Can: authz.Can("board", "create")},
 		{Method: GET, Path: "/staff/boards/:id", Handle: s.board, Can: authz.Can("board", "read")},
 		{Method: POST, Path: "/staff/boards/:id/suspend", Handle: s.suspend, Can: authz.Can("board", "suspend")},
 		{Method: POST, Path: "/staff/boards/:id/resume", Handle: s.resume, Can: authz.Can("board", "suspend")},
 		{Method: POST, Path: "/staff/boards/:id/fee", Handle: s.fee, Can: authz.Can("board", "fee")},
+		{Method: GET, Path: "/staff/boards/:id/timeline", Handle: s.timeline, Can: authz.Can("audit", "read")},
+		{Method: GET, Path: "/staff/boards/:id/timeline.csv", Handle: s.timelineCSV, Can: authz.Can("audit", "read"), StepUp: true},
+		{Method: POST, Path: "/staff/boards/:id/notes", Handle: s.note, Can: authz.Can("board", "note")},
+		{Method: POST, Path: "/staff/boards/:id/act-as", Handle: s.impersonate, Can: authz.Can("board", "impersonate"), StepUp: true},
+		{Method: POST, Path: "/staff/boards/:id/act-as/:visit/enter", Handle: s.enterAs, Can: authz.Can("board", "impersonate"), StepUp: true},
+		{Method: POST, Path: "/staff/boards/:id/act-as/:visit/end", Handle: s.leaveAs, Can: authz.Can("board", "impersonate")},
+		{Method: GET, Path: "/staff/search", Handle: s.find, Can: authz.Can("board", "read")},
+		{Method: GET, Path: "/staff/figures", Handle: s.figures, Can: authz.Can("board", "read")},
+		{Method: GET, Path: "/staff/figures.csv", Handle: s.figuresCSV, Can: authz.Can("board", "read"), StepUp: true},
+		{Method: GET, Path: "/staff/flags", Handle: s.flags, Can: authz.Can("flag", "read")},
+		{Method: GET, Path: "/staff/flags.csv", Handle: s.flagsCSV, Can: authz.Can("flag", "read"), StepUp: true},
+		{Method: POST, Path: "/staff/flags", Handle: s.setFlag, Can: authz.Can("flag", "write")},
+		{Method: GET, Path: "/staff/announcements", Handle: s.announcements, Can: authz.Can("announcement", "read")},
+		{Method: GET, Path: "/staff/announcements.csv", Handle: s.announcementsCSV, Can: authz.Can("announcement", "read"), StepUp: true},
+		{Method: POST, Path: "/staff/announcements", Handle: s.announce, Can: authz.Can("announcement", "write")},
+		{Method: POST, Path: "/staff/announcements/:id/withdraw", Handle: s.withdraw, Can: authz.Can("announcement", "write")},
+		{Method: GET, Path: "/staff/domains.csv", Handle: s.domainsCSV, Can: authz.Can("domain", "read"), StepUp: true},
 		{Method: GET, Path: "/staff/domains", Handle: s.domains, Can: authz.Can("domain", "read")},
 		{Method: POST, Path: "/staff/boards/:id/release-host", Handle: s.releaseDomain, Can: authz.Can("domain", "write")},
 		{Method: GET, Path: "/staff/orders", Handle: s.orders, Can: authz.Can("order", "read")},
+		{Method: GET, Path: "/staff/orders.csv", Handle: s.ordersCSV, Can: authz.Can("order", "read"), StepUp: true},
+		{Method: GET, Path: "/staff/tasks.csv", Handle: s.tasksCSV, Can: authz.Can("task", "read"), StepUp: true},
+		{Method: POST, Path: "/staff/tasks/bulk", Handle: s.bulkTasks, Can: authz.Can("task", "retry")},
 		{Method: GET, Path: "/staff/tasks", Handle: s.tasks, Can: authz.Can("task", "read")},
 		{Method: POST, Path: "/staff/tasks/:board/:id/retry", Handle: s.retry, Can: authz.Can("task", "retry")},
 		{Method: POST, Path: "/staff/tasks/:board/:id/discard", Handle: s.discard, Can: authz.Can("task", "retry")},
 		{Method: GET, Path: "/staff/events", Handle: s.events, Can: authz.Can("event", "read")},
+		{Method: GET, Path: "/staff/events.csv", Handle: s.eventsCSV, Can: authz.Can("event", "read"), StepUp: true},
+		{Method: GET, Path: "/staff/events/:id", Handle: s.event, Can: authz.Can("event", "read")},
 		{Method: POST, Path: "/staff/events/:id/apply", Handle: s.applyEvent, Can: authz.Can("event", "apply")},
 		{Method: GET, Path: "/staff/mail", Handle: s.mail, Can: authz.Can("mail", "read")},
-		{Method: GET, Path: "/staff/mail/log.csv", Handle: s.mailCSV, Can: authz.Can("mail", "read")},
+		{Method: GET, Path: "/staff/mail/log.csv", Handle: s.mailCSV, Can: authz.Can("mail", "read"), StepUp: true},
 		{Method: GET, Path: "/staff/mail/suppressed", Handle: s.suppressed, Can: authz.Can("mail", "read")},
 		{Method: POST, Path: "/staff/mail/suppressed/lift", Handle: s.liftSuppression, Can: authz.Can("mail", "write")},
 	}, s.teamRoutes(), s.auditRoutes())
@@ -122,12 +147,18 @@ func (s *Staff) page(c *gin.Context, title string) console.Page {
 		{"staff.nav.tasks", "/staff/tasks", "list-check", authz.Can("task", "read")},
 		{"staff.nav.events", "/staff/events", "inbox", authz.Can("event", "read")},
 		{"staff.nav.mail", "/staff/mail", "mail", authz.Can("mail", "read")},
+		{"staff.nav.figures", "/staff/figures", "chart-bar", authz.Can("board", "read")},
+		{"staff.nav.announcements", "/staff/announcements", "send", authz.Can("announcement", "read")},
+		{"staff.nav.flags", "/staff/flags", "flag", authz.Can("flag", "read")},
 		{"staff.nav.team", "/staff/team", "users", authz.Can("staff", "read")},
 		{"staff.nav.audit", "/staff/audit", "list-check", authz.Can("audit", "read")},
 	} {
 		if s.Allowed(c, n.can) {
 			p.Nav = append(p.Nav, item(n.key, n.url, n.icon, n.can))
 		}
+	}
+	if s.Allowed(c, authz.Can("board", "read")) {
+		p.Search = &console.SearchBox{URL: "/staff/search", Label: s.t(c, "staff.find.label"), Query: c.Query("find")}
 	}
 	return p
 }
@@ -173,30 +204,6 @@ func (s *Staff) home(c *gin.Context) error {
 	return s.render(c, http.StatusOK, "home", s.t(c, "staff.nav.home"), map[string]any{"F": f, "Labels": labels, "Values": values})
 }
 
-func (s *Staff) boards(c *gin.Context) error {
-	page := route.Page(c)
-	q, state := strings.TrimSpace(c.Query("q")), c.Query("state")
-	var rows []boardRow
-	err := s.Platform.Read(c.Request.Context(), func(ctx context.Context, tx bun.IDB) (err error) {
-		rows, err = readBoards(ctx, tx, q, state, page)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	total := 0
-	if len(rows) > 0 {
-		total = rows[0].Total
-	}
-	var actions []console.Link
-	if s.Allowed(c, authz.Can("board", "create")) {
-		actions = append(actions, console.Link{Label: s.t(c, "staff.boards.new"), URL: "/staff/boards/new", Icon: "plus"})
-	}
-	return s.render(c, http.StatusOK, "boards", s.t(c, "staff.nav.boards"), map[string]any{
-		"Rows": rows, "Q": q, "State": state, "Pager": console.Pager(page, pageSize, total, c.Request.URL.Query()),
-	}, actions...)
-}
-
 // boardForm is the form of a new board, kept as typed.
 type boardForm struct {
 	Slug, Name, Owner, Locale, Currency, TimeZone string
@@ -235,6 +242,9 @@ func (s *Staff) showBoard(c *gin.Context, status int, errs map[string]string, ty
 	var p *boardPage
 	var orders []orderRow
 	var plan *boardPlan
+	var moments []moment
+	var acting *actingCard
+	mayLog := s.Allowed(c, authz.Can("audit", "read"))
 	err = s.Platform.Read(c.Request.Context(), func(ctx context.Context, tx bun.IDB) (err error) {
 		if p, err = readBoard(ctx, tx, id); err != nil {
 			return err
@@ -242,7 +252,15 @@ func (s *Staff) showBoard(c *gin.Context, status int, errs map[string]string, ty
 		if plan, err = s.readPlan(ctx, tx, p, s.locale(c)); err != nil {
 			return err
 		}
-		orders, err = readOrders(ctx, tx, id, "", 1, 20)
+		if mayLog {
+			if moments, err = readTimeline(ctx, tx, id, "", cursor{}, 12); err != nil {
+				return err
+			}
+		}
+		if acting, err = s.readActing(c, ctx, tx, p); err != nil {
+			return err
+		}
+		orders, err = readOrders(ctx, tx, id, "", cursor{}, 20)
 		return err
 	})
 	if err != nil {
@@ -270,6 +288,7 @@ func (s *Staff) showBoard(c *gin.Context, status int, errs map[string]string, ty
 		"Rule": rule, "Sample": sample, "SampleFee": fee, "SampleOwner": owner,
 		"URL": s.Links.Host(p.Host, "/"), "AdminURL": s.Links.Host(p.PlatformHost, "/admin"),
 		"CanSuspend": s.Allowed(c, authz.Can("board", "suspend")), "CanFee": s.Allowed(c, authz.Can("board", "fee")),
+		"Moments": moments, "MayLog": mayLog, "CanNote": s.Allowed(c, authz.Can("board", "note")), "Acting": acting,
 		"Plan": plan, "ID": p.ID, "CanDelete": s.Allowed(c, authz.Can("board", "delete")), "CanPlan": s.Allowed(c, authz.Can("plan", "write"))})
 }
 
@@ -341,40 +360,6 @@ func (s *Staff) fee(c *gin.Context) error {
 		})
 }
 
-func (s *Staff) orders(c *gin.Context) error {
-	page := route.Page(c)
-	var rows []orderRow
-	err := s.Platform.Read(c.Request.Context(), func(ctx context.Context, tx bun.IDB) (err error) {
-		rows, err = readOrders(ctx, tx, tenant.Nil, c.Query("state"), page, pageSize)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	total := 0
-	if len(rows) > 0 {
-		total = rows[0].Total
-	}
-	return s.render(c, http.StatusOK, "orders", s.t(c, "staff.nav.orders"), map[string]any{"Orders": rows, "State": c.Query("state"),
-		"Pager": console.Pager(page, pageSize, total, c.Request.URL.Query())})
-}
-
-func (s *Staff) tasks(c *gin.Context) error {
-	var failed []tasks.Task
-	var names map[tenant.ID]string
-	err := s.Platform.Read(c.Request.Context(), func(ctx context.Context, tx bun.IDB) (err error) {
-		if failed, err = tasks.Failed(ctx, tx, 200); err != nil {
-			return err
-		}
-		names, err = boardNames(ctx, tx, failed)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return s.render(c, http.StatusOK, "tasks", s.t(c, "staff.nav.tasks"), map[string]any{"Tasks": failed, "Names": names, "CanRetry": s.Allowed(c, authz.Can("task", "retry"))})
-}
-
 func (s *Staff) onTask(c *gin.Context, name, done string, fn func(context.Context, bun.IDB, tenant.ID, uuid.UUID) error) error {
 	board, err := tenant.ParseID(c.Param("board"))
 	id, err2 := uuid.Parse(c.Param("id"))
@@ -400,30 +385,36 @@ func (s *Staff) discard(c *gin.Context) error {
 	return s.onTask(c, "task.discard", "task.discarded", tasks.Discard)
 }
 
-func (s *Staff) events(c *gin.Context) error {
-	var list []event
+func (s *Staff) orders(c *gin.Context) error {
+	var rows []orderRow
 	err := s.Platform.Read(c.Request.Context(), func(ctx context.Context, tx bun.IDB) (err error) {
-		list, err = readEvents(ctx, tx)
+		rows, err = readOrders(ctx, tx, tenant.Nil, c.Query("state"), parseCursor(c.Query("before")), pageSize+1)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	return s.render(c, http.StatusOK, "events", s.t(c, "staff.nav.events"), map[string]any{"Events": list, "CanApply": s.Allowed(c, authz.Can("event", "apply"))})
+	next := ""
+	if len(rows) > pageSize {
+		rows = rows[:pageSize]
+		next = cursor{rows[len(rows)-1].CreatedAt, rows[len(rows)-1].ID}.String()
+	}
+	return s.render(c, http.StatusOK, "orders", s.t(c, "staff.nav.orders"), map[string]any{"Orders": rows, "State": c.Query("state"), "Next": next, "Query": c.Request.URL.Query()},
+		s.csvLink(c, "/staff/orders.csv"))
 }
 
-// applyEvent has an event applied that waits because Stripe sent it in another
-// version of its API: only its ids are read, the rest is asked of Stripe.
-func (s *Staff) applyEvent(c *gin.Context) error {
-	id := c.Param("id")
-	err := s.Platform.Write(c.Request.Context(), func(ctx context.Context, tx bun.IDB) error {
-		if err := s.Release(ctx, tx, id); err != nil {
-			return err
+func (s *Staff) ordersCSV(c *gin.Context) error {
+	out := newFile("orders", "board", "number", "state", "listing", "currency", "amount", "platform_fee", "owner", "placed", "paid")
+	err := s.Platform.Read(c.Request.Context(), func(ctx context.Context, tx bun.IDB) error {
+		rows, err := readOrders(ctx, tx, tenant.Nil, c.Query("state"), cursor{}, maxExport)
+		for i := range rows {
+			o := &rows[i]
+			out.add(o.Board, strconv.FormatInt(o.Number, 10), o.State, o.Title, o.Currency, money.Plain(o.Amount, o.Currency), money.Plain(o.Fee, o.Currency), money.Plain(o.Owner(), o.Currency), stamp(&o.CreatedAt), stamp(o.PaidAt))
 		}
-		return authz.Record(ctx, tx, authz.Act{Act: "event.apply", ObjectKind: "event", ObjectID: id})
+		return err
 	})
 	if err != nil {
 		return err
 	}
-	return route.SeeOther(c, "/staff/events?ok=event.applied")
+	return out.send(c)
 }

@@ -99,8 +99,20 @@
   // "/" goes to the search box of the page.
   addEventListener("keydown", (e) => {
     if (e.key !== "/" || e.ctrlKey || e.metaKey || /^(input|textarea|select)$/i.test(e.target.tagName) || e.target.isContentEditable) return;
-    const box = document.querySelector("input[type=search]");
+    const box = document.getElementById("console-search") || document.querySelector("input[type=search]");
     if (box) { e.preventDefault(); box.focus(); box.select(); }
+  });
+
+  // A dangerous button of a form with several asks by itself.
+  addEventListener("submit", (e) => {
+    const ask = e.submitter && e.submitter.dataset.ask;
+    if (ask && !confirm(ask)) e.preventDefault();
+  });
+
+  // Whoever acts as somebody is sent out when the time is over, whatever page is open.
+  $("[data-until]").forEach((el) => {
+    const left = Date.parse(el.dataset.until) - Date.now();
+    if (left > 0 && left < 86400000) setTimeout(() => location.reload(), left + 1000);
   });
 
   ready(document);
