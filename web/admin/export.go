@@ -22,12 +22,12 @@ func (a *Admin) exportRoutes() []route.Route {
 	const GET, POST = route.GET, route.POST
 	can := authz.Can("board", "export")
 	return []route.Route{
-		{Method: GET, Path: "/admin/export", Handle: a.exports, Can: can},
-		{Method: POST, Path: "/admin/export", Handle: a.askExport, Can: can},
-		{Method: GET, Path: "/admin/export/download", Handle: a.downloadForm, Can: can},
-		{Method: POST, Path: "/admin/export/download", Handle: a.download, Can: can},
-		{Method: POST, Path: "/admin/export/:id/link", Handle: a.exportLink, Can: can},
-		{Method: POST, Path: "/admin/export/:id/delete", Handle: a.deleteExport, Can: can},
+		{Method: GET, Path: "/admin/export", Handle: a.exports, Can: can, StepUp: true},
+		{Method: POST, Path: "/admin/export", Handle: a.askExport, Can: can, StepUp: true},
+		{Method: GET, Path: "/admin/export/download", Handle: a.downloadForm, Can: can, StepUp: true},
+		{Method: POST, Path: "/admin/export/download", Handle: a.download, Can: can, StepUp: true},
+		{Method: POST, Path: "/admin/export/:id/link", Handle: a.exportLink, Can: can, StepUp: true},
+		{Method: POST, Path: "/admin/export/:id/delete", Handle: a.deleteExport, Can: can, StepUp: true},
 	}
 }
 
