@@ -85,6 +85,9 @@ func (a *app) seed(ctx context.Context, boards, perBoard int, file string) error
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	bar := progressbar.NewOptions(boards*perBoard, progressbar.OptionSetWriter(os.Stderr), progressbar.OptionSetDescription("listings"),
 		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("listings"), progressbar.OptionThrottle(200*time.Millisecond))
+	// Boards for measuring have no plan to run out and need no certificates.
+	launcher := *a.launcher
+	launcher.Plans, launcher.Order = nil, nil
 	begun := time.Now()
 	var made atomic.Int64
 	g, ctx := errgroup.WithContext(ctx)
@@ -94,7 +97,7 @@ func (a *app) seed(ctx context.Context, boards, perBoard int, file string) error
 			slug := "seed-" + strconv.Itoa(n)
 			t, err := a.boards.BySlug(ctx, slug)
 			if err != nil {
-				t, err = a.launcher.Launch(ctx, tenant.NewBoard{Slug: slug, Name: "Seed " + strconv.Itoa(n), Tagline: "Jobs for measuring", Locale: "en", Currency: "USD", TimeZone: "UTC", Country: "US"}, "owner@"+slug+".example")
+				t, err = launcher.Launch(ctx, tenant.NewBoard{Slug: slug, Name: "Seed " + strconv.Itoa(n), Tagline: "Jobs for measuring", Locale: "en", Currency: "USD", TimeZone: "UTC", Country: "US"}, "owner@"+slug+".example")
 				if err != nil {
 					return plainError(err)
 				}
