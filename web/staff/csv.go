@@ -1,13 +1,23 @@
 package staff
 
 import (
+	"context"
 	"encoding/csv"
 	"net/http"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"github.com/uptrace/bun"
 
+	"shingle/accounts"
+	"shingle/authz"
+	"shingle/billing/plans"
 	"shingle/listings"
+	"shingle/mail"
+	"shingle/tenant"
 	"shingle/web/console"
 )
 
@@ -61,4 +71,67 @@ func (s *Staff) csvLink(c *gin.Context, path string) console.Link {
 		path += "?" + e
 	}
 	return console.Link{Label: s.t(c, "shell.csv"), URL: path, Icon: "download"}
+}
+
+func (s *Staff) plansCSV(c *gin.Context) error {
+	var list []plans.Plan
+	err := s.Platform.Read(c.Request.Context(), func(ctx context.Context, tx bun.IDB) (err error) {
+		list, err = s.Plans.All(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	out := newFile("plans", "id", "name", "listed", "archived", "trial_days", "boards", "every", "currency", "amount_minor")
+	for i := range list {
+		p := &list[i]
+		line := []string{p.ID.String(), p.Name, strconv.FormatBool(p.Listed), stamp(p.ArchivedAt), strconv.Itoa(p.TrialDays), strconv.Itoa(p.Boards)}
+		for _, q := range p.Prices {
+			out.add(append(slices.Clone(line), q.Every, q.Currency, strconv.FormatInt(q.Amount, 10))...)
+		}
+		if len(p.Prices) == 0 {
+			out.add(append(line, "", "", "")...)
+		}
+	}
+	return out.send(c)
+}
+
+func (s *Staff) teamCSV(c *gin.Context) error {
+	var members []authz.Member
+	var open []accounts.Invitation
+	err := s.Platform.Read(c.Request.Context(), func(ctx context.Context, tx bun.IDB) (err error) {
+		if members, err = authz.Members(ctx, tx, tenant.Nil); err != nil {
+			return err
+		}
+		open, err = s.Operators.Invitations(ctx, tx, tenant.Nil)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	out := newFile("staff", "address", "name", "roles", "signed_in", "invited_until")
+	for i := range members {
+		m := &members[i]
+		out.add(m.Email, m.Name, strings.Join(m.Roles, " "), stamp(&m.SignedInAt.Time), "")
+	}
+	for i := range open {
+		out.add(open[i].Email, "", open[i].Role, "", stamp(&open[i].Expires))
+	}
+	return out.send(c)
+}
+
+func (s *Staff) suppressedCSV(c *gin.Context) error {
+	var rows []mail.Suppression
+	err := s.Platform.Read(c.Request.Context(), func(ctx context.Context, tx bun.IDB) (err error) {
+		rows, _, err = mail.Suppressions(ctx, tx, 1, maxExport)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	out := newFile("suppressed", "address", "reason", "note", "since")
+	for i := range rows {
+		out.add(rows[i].Address, rows[i].Reason, rows[i].Note, stamp(&rows[i].Created))
+	}
+	return out.send(c)
 }

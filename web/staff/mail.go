@@ -96,7 +96,7 @@ func (s *Staff) suppressed(c *gin.Context) error {
 		return err
 	}
 	return s.render(c, http.StatusOK, "mail_suppressed", s.t(c, "staff.mail.suppressed"), map[string]any{"Rows": rows,
-		"CanLift": s.Allowed(c, authz.Can("mail", "write")), "Pager": console.Pager(page, pageSize, total, c.Request.URL.Query())})
+		"CanLift": s.Allowed(c, authz.Can("mail", "write")), "Pager": console.Pager(page, pageSize, total, c.Request.URL.Query())}, s.csvLink(c, "/staff/mail/suppressed.csv"))
 }
 
 func (s *Staff) liftSuppression(c *gin.Context) error {

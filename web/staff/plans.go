@@ -29,6 +29,7 @@ func (s *Staff) planRoutes() []route.Route {
 	read, write := authz.Can("plan", "read"), authz.Can("plan", "write")
 	return []route.Route{
 		{Method: GET, Path: "/staff/plans", Handle: s.plans, Can: read},
+		{Method: GET, Path: "/staff/plans.csv", Handle: s.plansCSV, Can: read, StepUp: true},
 		{Method: GET, Path: "/staff/plans/new", Handle: s.newPlan, Can: write},
 		{Method: POST, Path: "/staff/plans", Handle: s.savePlan, Can: write},
 		{Method: GET, Path: "/staff/plans/edit/:id", Handle: s.editPlan, Can: read},
@@ -68,7 +69,7 @@ func (s *Staff) plans(c *gin.Context) error {
 	for i := range list {
 		rows[i] = planRow{list[i], s.shell.PlanLines(s.locale(c), &list[i])}
 	}
-	var actions []console.Link
+	actions := []console.Link{s.csvLink(c, "/staff/plans.csv")}
 	if s.Allowed(c, authz.Can("plan", "write")) {
 		actions = append(actions, console.Link{Label: s.t(c, "staff.plans.new"), URL: "/staff/plans/new", Icon: "plus"})
 	}

@@ -114,6 +114,7 @@ func (s *Staff) Routes() []route.Route {
 		{Method: POST, Path: "/staff/events/:id/apply", Handle: s.applyEvent, Can: authz.Can("event", "apply")},
 		{Method: GET, Path: "/staff/mail", Handle: s.mail, Can: authz.Can("mail", "read")},
 		{Method: GET, Path: "/staff/mail/log.csv", Handle: s.mailCSV, Can: authz.Can("mail", "read"), StepUp: true},
+		{Method: GET, Path: "/staff/mail/suppressed.csv", Handle: s.suppressedCSV, Can: authz.Can("mail", "read"), StepUp: true},
 		{Method: GET, Path: "/staff/mail/suppressed", Handle: s.suppressed, Can: authz.Can("mail", "read")},
 		{Method: POST, Path: "/staff/mail/suppressed/lift", Handle: s.liftSuppression, Can: authz.Can("mail", "write")},
 	}, s.teamRoutes(), s.auditRoutes())

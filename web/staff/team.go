@@ -25,6 +25,7 @@ func (s *Staff) teamRoutes() []route.Route {
 	read, manage := authz.Can("staff", "read"), authz.Can("staff", "manage")
 	return []route.Route{
 		{Method: GET, Path: "/staff/team", Handle: s.team, Can: read},
+		{Method: GET, Path: "/staff/team.csv", Handle: s.teamCSV, Can: read, StepUp: true},
 		{Method: POST, Path: "/staff/team/invite", Handle: s.invite, Can: manage},
 		{Method: POST, Path: "/staff/team/resend", Handle: s.resendInvitation, Can: manage},
 		{Method: POST, Path: "/staff/team/withdraw", Handle: s.withdrawInvitation, Can: manage},
@@ -120,7 +121,7 @@ func (s *Staff) showTeam(c *gin.Context, status int, email, role string, errs ma
 		role = authz.Support
 	}
 	return s.render(c, status, "team", s.t(c, "staff.nav.team"), map[string]any{"Members": list, "Invitations": invited, "Roles": shown, "Offer": offer,
-		"Email": email, "Role": role, "Errors": errs, "CanManage": manages, "Last": top && tops == 1})
+		"Email": email, "Role": role, "Errors": errs, "CanManage": manages, "Last": top && tops == 1}, s.csvLink(c, "/staff/team.csv"))
 }
 
 // onTeam runs a change of the staff; the page comes back with what is refused.
