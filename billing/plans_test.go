@@ -105,7 +105,7 @@ func TestHotQueriesUseTheirIndexes(t *testing.T) {
 		"the order of a webhook's session": {run: read(func(ctx context.Context, tx bun.IDB, _ *Service) error {
 			_, err := orderOfSession(ctx, tx, "cs_7")
 			return err
-		}), index: "checkout_sessions_pkey"},
+		}), index: "checkout_sessions_id"},
 		"applying an order": {run: func(w2 *testkit.World, s *Service) error {
 			var session string
 			w.read(t, func(ctx context.Context, tx bun.IDB) error {
