@@ -25,13 +25,13 @@ import (
 
 // unaudited are the console's posts that leave no line, each with its reason.
 var unaudited = map[string]string{
-	"POST /admin/enter":                    "a sign-in: the session's own row says who came when",
-	"POST /admin/sign-out":                 "ends the reader's own session",
-	"POST /admin/mail/check":               "asks the DNS again; what it finds is nobody's decision",
-	"POST /admin/domains/base/check":       "asks the owner's site again; what it finds is nobody's decision",
-	"POST /admin/payouts/dashboard":        "leads to Stripe's own page, which keeps its own log; nothing is written",
-	"POST /admin/redirects/check":          "reads a file and shows what is in it; nothing is written",
-	"POST /admin/mail/texts/:kind/preview": "shows what a mail would look like; nothing is written",
+	"POST /admin/notices/:id/dismiss":            "puts a notice away for its reader alone",
+	"POST /staff/boards/:id/act-as/:visit/enter": "leads to the board, where the visit begins and leaves its line",
+	"POST /admin/mail/check":                     "asks the DNS again; what it finds is nobody's decision",
+	"POST /admin/domains/base/check":             "asks the owner's site again; what it finds is nobody's decision",
+	"POST /admin/payouts/dashboard":              "leads to Stripe's own page, which keeps its own log; nothing is written",
+	"POST /admin/redirects/check":                "reads a file and shows what is in it; nothing is written",
+	"POST /admin/mail/texts/:kind/preview":       "shows what a mail would look like; nothing is written",
 }
 
 // wired are functions that the program puts into a field of a console.

@@ -137,7 +137,7 @@ func TestWhatAReadOnlyConsoleTakes(t *testing.T) {
 	h.step(t, board, plans.ReadOnly)
 	owner := h.handedOver(t, h.signedIn(t, board.ID, authz.Owner), board)
 	// Who is signed in may leave, whatever the board owes.
-	open := map[authz.Permission]bool{authz.SignedIn: true, authz.Can("plan", "manage"): true, authz.Can("listing", "moderate"): true, authz.Can("report", "write"): true, authz.Can("order", "refund"): true, authz.Can("board", "export"): true}
+	open := map[authz.Permission]bool{authz.Can("support", "manage"): true, authz.SignedIn: true, authz.Can("plan", "manage"): true, authz.Can("listing", "moderate"): true, authz.Can("report", "write"): true, authz.Can("order", "refund"): true, authz.Can("board", "export"): true}
 	refused := 0
 	for _, r := range (&admin.Admin{}).Routes() {
 		if r.Method != route.POST || r.Path == "/admin/enter" || r.Path == "/admin/sign-out" {
