@@ -27,6 +27,7 @@ import (
 	"shingle/migrations"
 	"shingle/tenant"
 	"shingle/web/console"
+	"shingle/web/staff"
 )
 
 func devCmd() *cobra.Command {
@@ -111,6 +112,10 @@ func runDev(ctx context.Context, out io.Writer) (err error) {
 		},
 		func(ctx context.Context) error {
 			if err := a.seedDemo(ctx, stderr); err != nil {
+				return err
+			}
+			// The staff's list shows the demo's figures from the first look on.
+			if err := a.platform.Write(ctx, staff.Count); err != nil {
 				return err
 			}
 			return w.table(out, a, time.Since(begun))
