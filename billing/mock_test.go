@@ -3,13 +3,8 @@ package billing
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -62,7 +57,7 @@ func (r request) shape() string {
 // asked again of stripe-mock, which holds it against Stripe's own OpenAPI.
 func TestEveryRequestIsOneThatStripeTakes(t *testing.T) {
 	t.Parallel()
-	base := stripeMock(t)
+	base := testkit.StripeMock(t)
 	var all []request
 	for _, mode := range []string{Direct, Destination} {
 		all = append(all, everything(t, mode)...)
@@ -133,45 +128,4 @@ func everything(t *testing.T, mode string) []request {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.requests
-}
-
-// stripeMock is the address of a stripe-mock: SHINGLE_TEST_STRIPE_MOCK, or the
-// one that `make tools` built, on a port of its own.
-func stripeMock(t *testing.T) string {
-	t.Helper()
-	// The variable holds a running mock's URL, or the program's path.
-	bin := os.Getenv("SHINGLE_TEST_STRIPE_MOCK")
-	if strings.Contains(bin, "://") {
-		return strings.TrimRight(bin, "/")
-	}
-	if bin == "" {
-		bin = "../bin/tools/stripe-mock"
-	}
-	bin, err := filepath.Abs(bin)
-	if err == nil {
-		_, err = os.Stat(bin)
-	}
-	if err != nil {
-		t.Skip("stripe-mock is not built: run make bin/tools/stripe-mock, or set SHINGLE_TEST_STRIPE_MOCK")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	_ = l.Close()
-	cmd := exec.Command(bin, "-http-addr", addr) //nolint:gosec // our own tool
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	base := "http://" + addr
-	testkit.Eventually(t, 30*time.Second, func() error {
-		res, err := http.Get(base + "/")
-		if err != nil {
-			return fmt.Errorf("stripe-mock: %w", err)
-		}
-		return res.Body.Close()
-	})
-	return base
 }

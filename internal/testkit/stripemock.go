@@ -49,11 +49,13 @@ func startStripeMock(ctx context.Context, bin string) (string, func(), error) {
 	if err != nil {
 		return "", nil, err
 	}
-	stop, err := guarded(ctx, bin, "-http-addr", addr.String())
+	// It listens for TLS too, on one port for all, unless told otherwise: two
+	// packages' mocks would stop each other.
+	stop, err := guarded(ctx, bin, "-http-addr", addr.String(), "-https-addr", "127.0.0.1:")
 	if err != nil {
 		return "", nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	url := "http://" + addr.String()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
