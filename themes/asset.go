@@ -180,3 +180,16 @@ func compress(body []byte, hard bool) (br, gz []byte) {
 	}
 	return run(s.br), run(s.gz)
 }
+
+var unzippers = sync.Pool{New: func() any { return new(gzip.Reader) }}
+
+// unzip writes what compress squeezed.
+func unzip(w io.Writer, gz []byte) error {
+	z := unzippers.Get().(*gzip.Reader)
+	defer unzippers.Put(z)
+	if err := z.Reset(bytes.NewReader(gz)); err != nil {
+		return err
+	}
+	_, err := io.Copy(w, z) // #nosec G110 -- our own page
+	return err
+}

@@ -1,7 +1,9 @@
 package themes
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -23,8 +25,9 @@ const (
 	fillTime = 10 * time.Second
 )
 
-// Cache keeps rendered pages as compressed bytes, bounded by their size. One
-// entry serves all encodings. An entry answers for one generation of its board;
+// Cache keeps rendered pages as compressed bytes alone, bounded by their size:
+// a page is five times as large as it is squeezed, and who can't read it so is
+// rare. One entry serves all encodings. An entry answers for one generation of its board;
 // the newest generation seen of a page replaces the one before, which stays
 // only until then, for when the database is away.
 type Cache struct {
@@ -180,10 +183,10 @@ func newEntry(generation int64, p Page) *Entry {
 	if p.Location != "" {
 		e.location = []string{p.Location}
 	}
-	e.bodies[Identity] = append([]byte(nil), p.Body...)
 	if len(p.Body) > 512 {
-		br, gz := compress(e.bodies[Identity], false)
-		e.bodies[Gzip], e.bodies[Brotli] = gz, br
+		e.bodies[Brotli], e.bodies[Gzip] = compress(p.Body, false)
+	} else {
+		e.bodies[Identity] = bytes.Clone(p.Body)
 	}
 	hash := Hash(p.Body)
 	for enc, suffix := range [3]string{"", "-gz", "-br"} {
@@ -192,13 +195,20 @@ func newEntry(generation int64, p Page) *Entry {
 		e.lengths[enc] = []string{itoa(len(e.bodies[enc]))}
 		e.size += len(e.bodies[enc])
 	}
+	e.lengths[Identity] = []string{itoa(len(p.Body))}
 	e.encodings[Gzip], e.encodings[Brotli] = []string{"gzip"}, []string{"br"}
 	e.size += 1024 // the entry itself, its key and its place
 	return e
 }
 
-// Body is the page as it was rendered.
-func (e *Entry) Body() []byte { return e.bodies[Identity] }
+// writeTo writes the page in one encoding.
+func (e *Entry) writeTo(w io.Writer, enc Encoding) error {
+	if enc == Identity && len(e.bodies[Gzip]) > 0 {
+		return unzip(w, e.bodies[Gzip])
+	}
+	_, err := w.Write(e.bodies[enc])
+	return err
+}
 
 var (
 	revalidate = []string{"no-cache"}
@@ -239,7 +249,7 @@ func Serve(w http.ResponseWriter, r *http.Request, e *Entry) {
 	}
 	w.WriteHeader(e.Status)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(e.bodies[enc]) // a reader who hung up is no error of ours
+		_ = e.writeTo(w, enc) // a reader who hung up is no error of ours
 	}
 }
 

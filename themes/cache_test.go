@@ -65,14 +65,14 @@ func TestCacheKeepsBoardsAndGenerationsApart(t *testing.T) {
 			t.Errorf("%s was served this one's page", name)
 		}
 	}
-	if e, ok := c.Get(k); !ok || string(e.Body()) != "three" {
+	if e, ok := c.Get(k); !ok || plain(e) != "three" {
 		t.Error("the page itself is gone")
 	}
 	k4 := k
 	k4.Generation = 4
 	fill(t, c, k4, "four")
 	fill(t, c, k, "three again") // a slow render of the old generation ends last
-	if e, ok := c.Get(k4); !ok || string(e.Body()) != "four" {
+	if e, ok := c.Get(k4); !ok || plain(e) != "four" {
 		t.Error("an older generation replaced a newer one")
 	}
 	c.Forget(k.Tenant)
@@ -114,7 +114,7 @@ func TestLastKnownPageWhileTheDatabaseIsAway(t *testing.T) {
 	k.Generation = 2
 	clk.advance(Fresh + time.Minute)
 	e, stale, err := c.Fill(context.Background(), k, time.Time{}, away)
-	if err != nil || !stale || string(e.Body()) != "known" {
+	if err != nil || !stale || plain(e) != "known" {
 		t.Fatalf("want the last page, got %v %v", stale, err)
 	}
 	clk.advance(Stale)
@@ -173,6 +173,22 @@ func TestFailuresAreNotKept(t *testing.T) {
 	}
 	if _, ok := c.Get(k); ok {
 		t.Error("a 503 was kept")
+	}
+}
+
+// plain is the page as a reader without any encoding gets it.
+func plain(e *Entry) string {
+	w := httptest.NewRecorder()
+	Serve(w, httptest.NewRequest(http.MethodGet, "/", nil), e)
+	return w.Body.String()
+}
+
+// What is kept is the compressed page: four times as many fit.
+func TestAPageIsKeptCompressedAlone(t *testing.T) {
+	t.Parallel()
+	body := strings.Repeat("<p>Listing</p>", 4000)
+	if e := NewEntry(Page{Body: []byte(body)}); e.size > len(body)/4 || plain(e) != body {
+		t.Errorf("a page of %d bytes takes %d", len(body), e.size)
 	}
 }
 
