@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -375,5 +376,23 @@ func TestAGrantEndsWithTheNextRequest(t *testing.T) {
 	}
 	if res := h.call(t, board.PlatformHost, route.GET, "/admin/settings", token); res.StatusCode != http.StatusForbidden {
 		t.Errorf("got %d after, want 403", res.StatusCode)
+	}
+}
+
+// Pages are parsed when they are first shown: one that does not parse fails here.
+func TestEveryConsolePageParses(t *testing.T) {
+	t.Parallel()
+	assets, err := console.LoadAssets()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, files := range map[string]fs.FS{"admin": admin.Words(), "employer": employer.Words(), "platform": platform.Words(), "staff": staff.Words()} {
+		shell, err := console.NewShell(files, "pages", files, assets)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if err := shell.Check(); err != nil || len(shell.Pages()) == 0 {
+			t.Errorf("%s has %d pages: %v", name, len(shell.Pages()), err)
+		}
 	}
 }

@@ -29,6 +29,7 @@ type options struct {
 	scaling      bool
 	out          string
 	keep         string
+	profiles     string
 	chaos        time.Duration
 }
 
@@ -63,6 +64,7 @@ func flags() options {
 	chaos := flag.Bool("chaos", false, "let things go wrong under load instead of measuring")
 	long := flag.Duration("long", 0, "repeat the faults for so long")
 	flag.StringVar(&o.keep, "world", "", "keep the data set here and use it again")
+	flag.StringVar(&o.profiles, "profiles", "", "keep serve's CPU and heap profile of each row in this folder")
 	flag.Parse()
 	o.chaos = -1
 	if *chaos {

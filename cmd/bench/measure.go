@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
@@ -46,8 +48,8 @@ func (w *world) fetch(ctx context.Context, r request) ([]byte, error) {
 
 // measure runs a row: the most that gets through, then latency at half of it,
 // then what it is compared with.
-func (w *world) measure(ctx context.Context, r row, cached bool) (line, error) {
-	l := line{name: r.name, cached: cached}
+func (w *world) measure(ctx context.Context, r row, cached bool) (l line, err error) {
+	l = line{name: r.name, cached: cached}
 	d := w.draw(len(w.boards))
 	next := func() request { return r.next(d) }
 	if cached {
@@ -71,6 +73,11 @@ func (w *world) measure(ctx context.Context, r row, cached bool) (line, error) {
 		return l, err
 	}
 	l.most, l.bytes, l.allocs = most, size, (after-before)/n
+	profiled, err := w.profile(l)
+	if err != nil {
+		return l, err
+	}
+	defer func() { err = errors.Join(err, profiled()) }()
 	if l.half, err = open(ctx, w.addr, most/2, w.o.seconds, next, r.good); err != nil {
 		return l, err
 	}
@@ -83,6 +90,32 @@ func (w *world) measure(ctx context.Context, r row, cached bool) (line, error) {
 		l.ratio, err = w.bareSQL(ctx, r, l.half.p50)
 	}
 	return l, err
+}
+
+// profile starts serve's CPU profile for the row's second half, where profiles
+// are asked for; done waits for it and adds the heap's.
+func (w *world) profile(l line) (done func() error, err error) {
+	if w.o.profiles == "" {
+		return func() error { return nil }, nil
+	}
+	if err := os.MkdirAll(w.o.profiles, 0o750); err != nil {
+		return nil, err
+	}
+	keep := func(kind, query string) error {
+		res, err := http.Get("http://" + w.serves[0].ops + "/debug/pprof/" + kind + query) //nolint:noctx // our own process
+		if err != nil {
+			return err
+		}
+		body, err := drain(res)
+		if err != nil {
+			return err
+		}
+		name := fmt.Sprintf("%s cached=%v.%s.pprof", l.name, l.cached, kind)
+		return os.WriteFile(filepath.Join(w.o.profiles, strings.NewReplacer(" ", "-", ":", "", "/", "").Replace(name)), body, 0o600)
+	}
+	cpu := make(chan error, 1)
+	go func() { cpu <- keep("profile", fmt.Sprintf("?seconds=%d", max(1, int(w.o.seconds.Seconds())))) }()
+	return func() error { return errors.Join(<-cpu, keep("heap", "?gc=1")) }, nil
 }
 
 // bare serves the same bytes and headers of one page from a Gin handler in a

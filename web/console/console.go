@@ -13,6 +13,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -116,19 +117,21 @@ type Link struct {
 // Shell renders pages of one audience inside the shared layout.
 type Shell struct {
 	words  *Words
-	byPage map[string]map[string]*template.Template // locale → page → template
+	byPage map[string]map[string]func() (*template.Template, error) // locale → page → template
 	assets *Assets
 }
 
-// NewShell parses an audience's templates (files *.html in dir) and words
-// (words/<locale>.toml) together with the shell's own. Anything that does not
-// parse is an error at start.
+// NewShell parses an audience's words (words/<locale>.toml) and parts together
+// with the shell's own; what does not parse is an error at start. A page (files
+// *.html in dir) is parsed when it is first asked for: all of them, each with
+// the layout of its language, would be a third of an idle process' memory and
+// of its start. Check parses them all.
 func NewShell(files fs.FS, dir string, words fs.FS, assets *Assets) (*Shell, error) {
 	w, err := LoadWords(wordFiles, words)
 	if err != nil {
 		return nil, err
 	}
-	s := &Shell{words: w, byPage: map[string]map[string]*template.Template{}, assets: assets}
+	s := &Shell{words: w, byPage: map[string]map[string]func() (*template.Template, error){}, assets: assets}
 	for _, locale := range Locales {
 		base, err := template.New("layout").Funcs(s.funcs(locale)).ParseFS(templateFiles, "templates/*.html")
 		if err != nil {
@@ -150,20 +153,37 @@ func NewShell(files fs.FS, dir string, words fs.FS, assets *Assets) (*Shell, err
 				return nil, err
 			}
 		}
-		s.byPage[locale] = map[string]*template.Template{}
+		s.byPage[locale] = map[string]func() (*template.Template, error){}
 		for _, p := range pages {
 			name := strings.TrimSuffix(path.Base(p), ".html")
 			if strings.HasPrefix(name, "_") {
 				continue
 			}
-			t, err := template.Must(base.Clone()).ParseFS(files, p)
-			if err != nil {
-				return nil, fmt.Errorf("page %s: %w", name, err)
-			}
-			s.byPage[locale][name] = t
+			s.byPage[locale][name] = sync.OnceValues(func() (*template.Template, error) {
+				t, err := base.Clone()
+				if err == nil {
+					t, err = t.ParseFS(files, p)
+				}
+				if err != nil {
+					return nil, fmt.Errorf("page %s: %w", name, err)
+				}
+				return t, nil
+			})
 		}
 	}
 	return s, nil
+}
+
+// Check parses every page in every language.
+func (s *Shell) Check() error {
+	for _, pages := range s.byPage {
+		for _, page := range pages {
+			if _, err := page(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // Pages lists the page names, for tests.
@@ -195,9 +215,13 @@ func Locale(wanted ...string) string {
 // layout. "?ok=<key>" of the address becomes the notice done.<key>.
 func (s *Shell) Render(c *gin.Context, status int, page string, p Page, data any) error {
 	p.Locale = Locale(p.Locale)
-	t := s.byPage[p.Locale][page]
-	if t == nil {
+	parsed := s.byPage[p.Locale][page]
+	if parsed == nil {
 		return errors.New("no console page " + page)
+	}
+	t, err := parsed()
+	if err != nil {
+		return err
 	}
 	p.Nonce, p.Data = route.Nonce(c), data
 	if ok := c.Query("ok"); ok != "" && s.words.Has(p.Locale, "done."+ok) {
