@@ -75,7 +75,7 @@ type Service struct {
 	Links links.Links
 	Key   []byte
 	Now   func() time.Time
-	// HTTP reaches providers, whose addresses owners type: public ones only.
+	// HTTP reaches providers, whose addresses owners type; nil reaches public ones only.
 	HTTP *http.Client
 }
 
