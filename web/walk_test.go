@@ -7,10 +7,12 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/base64"
+	"encoding/csv"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"hash/crc32"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -23,6 +25,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 	"gocloud.dev/blob"
@@ -31,8 +34,6 @@ import (
 	"shingle/authz"
 	"shingle/tenant"
 	"shingle/web"
-	"shingle/web/console"
-	"shingle/web/route"
 )
 
 // Words that stand in the walked board's rows and nowhere else: the first in
@@ -90,10 +91,10 @@ func everyRow(t *testing.T) string {
 
 // marked puts the words in, and real secrets in place of made-up hashes.
 var marked = strings.NewReplacer(
-	`'Ada'`, `'Ada `+hidden+`'`, `'Max'`, `'Max `+hidden+`'`, `'Hello'`, `'`+hidden+` note'`, `'Come in.'`, `'Come in, `+hidden+`.'`,
-	`'Post'`, `'`+hidden+` post'`, `"name": "Post"`, `"name": "`+hidden+` post"`, `'a.csv'`, `'`+hidden+`.csv'`, `'/old'`, `'/`+hidden+`'`, `<p>New.</p>`, `<p>`+hidden+`.</p>`,
+	`'Ada'`, `'=Ada `+hidden+`'`, `'Max'`, `'=Max `+hidden+`'`, `'Hello'`, `'@`+hidden+` note'`, `'Come in.'`, `'Come in, `+hidden+`.'`,
+	`'Post'`, `'`+shown+` post'`, `"name": "Post"`, `"name": "`+hidden+` post"`, `'a.csv'`, `'`+hidden+`.csv'`, `'/old'`, `'/`+hidden+`'`, `<p>New.</p>`, `<p>`+hidden+`.</p>`,
 	`"Ahoy"`, `"`+hidden+`"`, `"Olga"`, `"`+hidden+`"`, `"scam"`, `"`+hidden+`"`, `'Netscape'`, `'`+hidden+`'`,
-	`Lock keeper "II"`, shown+` keeper`, `Lock keeper`, shown+` keeper`, `Keep the locks`, `Keep `+shown, `Hirer & Söhne`, shown+` & Söhne`, `'Locks'`, `'`+shown+` locks'`, `'Privacy'`, `'`+shown+` privacy'`,
+	`Lock keeper "II"`, `=`+shown+` keeper`, `Lock keeper`, shown+` keeper`, `Keep the locks`, `Keep `+shown, `Hirer & Söhne`, shown+` & Söhne`, `'Locks'`, `'`+shown+` locks'`, `'Privacy'`, `'`+shown+` privacy'`,
 	`'\xcafe'`, `sha256('withdraw-token')`, `'\x01'`, `sha256('confirm-token')`, `'\x02'`, `sha256('stop-token')`)
 
 var rowName = regexp.MustCompile(`\{([a-z]+)\}`)
@@ -149,7 +150,7 @@ INSERT INTO board_exports (tenant_id, id, state, asked_by, email, link_hash, lin
 	run(marked.Replace(rows))
 	v.id["visit"], v.id["notice"], v.id["plan"], v.id["invited"] = uuid.NewString(), uuid.NewString(), uuid.NewString(), base64.RawURLEncoding.EncodeToString(sum("invite"))
 	run(`INSERT INTO impersonations (tenant_id, id, staff_id, operator_id, reason, minutes, state, asked_at, lapses_at) VALUES ('{board}', '{visit}', '{operator}', '{operator}', '` + hidden + `', 30, 'asked', now(), now() + interval '1 day');
-INSERT INTO announcements (id, text_en, text_de, starts_at, created_by, audience, boards) VALUES ('{notice}', '` + hidden + ` notice', '` + hidden + `', now(), '{operator}', 'boards', ARRAY['{board}'::uuid]);
+INSERT INTO announcements (id, text_en, text_de, starts_at, created_by, audience, boards) VALUES ('{notice}', 'Tonight', 'Heute', now(), '{operator}', 'boards', ARRAY['{board}'::uuid]);
 INSERT INTO domains (tenant_id, host, token, state) VALUES ('{board}', 'jobs.orbit.example', 'x', 'live');
 INSERT INTO operator_tokens (hash, kind, email, board_id, payload, expires_at) VALUES (sha256('invite'), 'invite', 'new@orbit.example', '{board}', '{"role": "viewer"}', now() + interval '1 day');
 INSERT INTO operator_passkeys (credential_id, operator_id, name, credential, created_at) VALUES ('\x0102', '{operator}', '` + hidden + ` key', '{}', now());
@@ -242,7 +243,7 @@ func fields(t *testing.T) []string {
 
 // form sends something in every field: a row of the victim's where a field is
 // called like one, and what makes a form as good as right elsewhere.
-func (v *victim) form(names []string, secret string) url.Values {
+func (v *victim) form(names []string, pattern, secret string) url.Values {
 	f := url.Values{}
 	for _, n := range names {
 		switch id := v.id[n]; {
@@ -253,12 +254,28 @@ func (v *victim) form(names []string, secret string) url.Values {
 		}
 	}
 	for n, value := range map[string]string{"id": v.id["listing"], "token": secret, "ticket": secret, "session_id": "cs_1", "invitation": v.id["invited"], "to": v.id["operator"],
-		"role": "viewer", "then": "admin", "email": "max@hirer.example", "address": "ada@seeker.example", "host": "jobs.orbit.example", "domain": "mail.orbit.example", "act": "pause", "status": "shortlisted",
+		"role": "viewer", "then": "admin", "email": "max@hirer.example", "address": "ada@seeker.example", "host": "jobs.orbit.example", "domain": "mail.orbit.example", "act": "pause", "status": "reviewing",
 		"next": "/employers/listings/" + v.id["listing"], "back": "/", "name": "Walked", "title": "Walked", "company_name": "Walked", "description": "<p>Walked by somebody who ought not to.</p>", "body": "Walked",
-		"text": "Walked", "note": "Walked", "reason": "scam", "source": "/walked", "target": "/", "price": "1", "currency": "USD", "duration_days": "30", "apply_method": "email", "apply_target": "a@walked.example",
+		"text": "Walked", "note": "Walked", "reason": "scam", "source": "/walked", "target": "/", "price": "99", "currency": "USD", "duration_days": "30", "apply_method": "email", "apply_target": "a@walked.example",
 		"employment_type": "full_time", "workplace": "remote", "consent": "1", "terms": "1", "ends_at": "", "starts_at": "", "answer": "grant", "language": "en", "base": "", "version": "0", "n": "1",
-		"query": "q=walked", "page": "", "can": "page.read", "subject": "Walked", "locale": "en", "time_zone": "UTC", "contact_email": "walked@walked.example", "mode": "open", "ask": "1"} {
+		"query": "q=walked", "days": "30", "percent": "10", "featured": "", "company": "Walked", "website": "https://walked.example", "category": "", "seniority": "", "places": "10115 Berlin", "countries": "", "tags": "", "logo": "",
+		"salary_min": "", "salary_max": "", "salary_currency": "", "salary_period": "", "reference": "", "featured_days": "", "about": "", "tagline": "Walked", "industry": "", "size": "", "location": "", "local_part": "jobs",
+		"credit": "1", "credit_reason": "Walked", "comp_reason": "Walked", "comp_until": "2099-01-01", "minutes": "30", "acting_reason": "Walked by somebody", "operator": v.id["operator"], "level": "info", "audience": "all", "text_en": "Walked", "text_de": "Walked", "page": "", "can": "page.read", "subject": "Walked", "locale": "en", "time_zone": "UTC", "contact_email": "walked@walked.example", "mode": "open", "ask": "1"} {
 		f.Set(n, value)
+	}
+	for prefix, id := range map[string]string{"/applications/": "application", "/alerts/": "alert"} {
+		if strings.HasPrefix(pattern, prefix) {
+			f.Set("id", v.id[id])
+		}
+	}
+	if strings.HasPrefix(pattern, "/admin/redirects") {
+		f.Set("status", "301")
+	}
+	if strings.HasSuffix(pattern, "/cv") { // by the session; with a token it is the token's
+		f.Del("token")
+	}
+	if pattern == "/staff/tasks" {
+		f.Set("id", v.id["board"]+"/"+v.id["look"])
 	}
 	return f
 }
@@ -356,7 +373,6 @@ func TestNothingOfABoardIsReachedByItsRivals(t *testing.T) {
 	for _, r := range slices.Concat(h.parts.Platform.Routes(), h.parts.Staff.Routes(), h.parts.Hooks.Routes()) {
 		can["platform "+r.Method+" "+r.Path] = r.Can
 	}
-	list := func(name string, all []walkedRoute) *walked { return &walked{routes: all} }
 	var onBoard, onPlatform []walkedRoute
 	for _, r := range boardEngine.Routes() {
 		p, known := can["board "+strings.Replace(r.Method, "HEAD", "GET", 1)+" "+r.Path]
@@ -374,7 +390,7 @@ func TestNothingOfABoardIsReachedByItsRivals(t *testing.T) {
 			t.Errorf("%s %s: say in newVictim's params which row of the board stands for its placeholder", r.method, r.pattern)
 		}
 	}
-	boards, platforms := list("board", onBoard), list("platform", onPlatform)
+	boards, platforms := &walked{onBoard}, &walked{onPlatform}
 
 	// The rivals.
 	owner := h.signedIn(t, rival.ID, authz.Owner)
@@ -388,7 +404,6 @@ func TestNothingOfABoardIsReachedByItsRivals(t *testing.T) {
 	}
 	weakToken := h.signedIn(t, v.board.ID, weak)
 	weakHere := h.handedOver(t, weakToken, v.board)
-	_ = weakHere
 	others := map[string]string{}
 	super := h.PG.Open(t, h.PG.Superuser, 1)
 	person := func(board *tenant.Tenant, name string, employer bool) (token string) {
@@ -464,8 +479,10 @@ func TestNothingOfABoardIsReachedByItsRivals(t *testing.T) {
 	t.Logf("%d requests", asked)
 }
 
-// signsOut are routes that end the walker's own session, and change nothing else.
-func signsOut(pattern string) bool { return strings.HasSuffix(pattern, "/sign-out") }
+// signsOut are routes that end the walker's own session or membership.
+func signsOut(pattern string) bool {
+	return strings.HasSuffix(pattern, "/sign-out") || strings.HasSuffix(pattern, "/team/leave")
+}
 
 // trespass asks for one route and reads the answer for what is not theirs.
 func (h *house) trespass(t *testing.T, v *victim, s somebodyElse, r walkedRoute, names []string) {
@@ -476,7 +493,7 @@ func (h *house) trespass(t *testing.T, v *victim, s somebodyElse, r walkedRoute,
 		maps.Copy(params, s.params)
 	}
 	path, _ := (&victim{params: params}).path(r.pattern)
-	form := v.form(names, s.secret)
+	form := v.form(names, r.pattern, s.secret)
 	status, head, body := h.ask(t, s.host, r.method, path, s.cookie, s.token, form)
 	what := fmt.Sprintf("%s: %s %s (%d)", s.name, r.method, r.pattern, status)
 	if status == http.StatusInternalServerError {
@@ -505,10 +522,257 @@ func (h *house) ask(t *testing.T, host, method, path, cookie, token string, form
 	if cookie != "" {
 		r.AddCookie(&http.Cookie{Name: accounts.CookieName(cookie, accounts.Secured("http", host)), Value: token})
 	}
+	// Each session from a network of its own: how often one may ask is another test's matter.
+	r.RemoteAddr = fmt.Sprintf("198.51.%d.7:1", crc32.ChecksumIEEE([]byte(host+cookie+token))%250)
 	rec := httptest.NewRecorder()
 	h.handler.ServeHTTP(rec, r)
 	return rec.Code, rec.Header(), rec.Body.String()
 }
 
-var _ = console.AssetPath
-var _ = route.GET
+// poison is the value of fields that no handler reads.
+const poison = "4242421"
+
+// columns are the names of every column, for forms that say more than they ought to.
+func columns(t *testing.T, super *sql.DB) (out []string) {
+	t.Helper()
+	rows, err := super.QueryContext(t.Context(), `SELECT DISTINCT column_name FROM information_schema.columns WHERE table_schema = 'public'`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, name)
+	}
+	if err := rows.Err(); err != nil || len(out) < 150 {
+		t.Fatalf("%d columns: %v", len(out), err)
+	}
+	return out
+}
+
+// last puts what ends a row behind what asks for it.
+func last(r walkedRoute) int {
+	n := 0
+	if r.method == http.MethodPost {
+		n = 1
+	}
+	for _, end := range []string{"/delete", "/remove", "/discard", "/withdraw", "/reject", "/refuse", "/end", "/leave", "/sign-out", "/refund"} {
+		if n > 0 && strings.HasSuffix(r.pattern, end) {
+			n = 2
+		}
+	}
+	return n
+}
+
+// refusedToo are requests that the rows' own people are refused as well, as
+// these rows are, each with the answer.
+var refusedToo = map[string]int{
+	"GET /admin/look/:sheet":                404, // a sheet is called by its hash
+	"GET /sitemaps/:part":                   404, // the index names none that is empty
+	"GET /api/v1/jobs/:id":                  422, // a query of its own
+	"GET /api/v1/companies/:slug":           422, // a query of its own
+	"POST /jobs/:listing/apply":             422, // this listing takes no applications here
+	"POST /admin/members/:id/restore":       410, // nobody was removed
+	"POST /admin/members/:id/role":          409, // a board keeps its last owner
+	"POST /admin/members/:id/remove":        409, // a board keeps its last owner
+	"POST /admin/redirects/:id/restore":     404, // it is there
+	"POST /admin/review/:id/approve":        409, // it is live
+	"POST /admin/review/:id/send-back":      409, // it is live
+	"POST /admin/revisions/:id/approve":     422, // what it says is not whole
+	"POST /admin/reports/:id/dismiss":       404, // upheld by then
+	"POST /admin/domains/:host/certificate": 404, // it is not served yet
+	"POST /admin/domains/:host/primary":     404, // it is not served yet
+	"POST /admin/imports/:id/run":           409, // it was never checked
+	"POST /admin/support/:id/end":           409, // the visit has not begun
+	"GET /admin/export/download":            410, // another's secret
+	"GET /staff/plans/edit/:id":             404, // the platform's own rows, which no board has
+	"POST /staff/plans/edit/:id":            404, "POST /staff/plans/edit/:id/archive": 404, "POST /staff/boards/:id/plan": 404,
+	"POST /staff/boards/:id/comp-end": 404, "POST /staff/boards/:id/trial": 404, "POST /staff/boards/:id/resume": 409,
+	"GET /staff/events/:id": 404, "POST /staff/events/:id/apply": 404, "POST /staff/tasks/:board/:id/retry": 404, "POST /staff/tasks/:board/:id/discard": 404,
+	"POST /staff/team/:id/restore": 410, "POST /staff/team/:id/role": 404, "POST /staff/team/:id/remove": 404, "POST /staff/boards/:id/release-host": 404,
+	"POST /staff/boards/:id/act-as/:visit/enter": 404, "POST /staff/boards/:id/delete": 409, "POST /staff/boards/:id/credit": 422,
+}
+
+var invalid = regexp.MustCompile(`(?s)class="[^"]*(?:invalid-feedback|field-error|alert)[^"]*"[^>]*>(.{0,120})`)
+
+// The walk's other half: whose rows they are gets them by the same requests, so
+// that a refusal is one for who asked. No export of theirs runs as a formula, no
+// page passes its secret on, and fields that no form has, named like every
+// column there is, change nothing.
+func TestWhatIsWalkedIsThere(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	v := newVictim(t, h)
+	super := h.PG.Open(t, h.PG.Superuser, 1)
+	platformEngine, boardEngine, err := web.Engines(h.parts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := func(e *gin.Engine, prefixes ...string) (out []walkedRoute) {
+		for _, r := range e.Routes() {
+			if r.Method != http.MethodHead && r.Method != http.MethodOptions && slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(r.Path, p) }) {
+				out = append(out, walkedRoute{method: r.Method, pattern: r.Path})
+			}
+		}
+		slices.SortStableFunc(out, func(a, b walkedRoute) int { return last(a) - last(b) })
+		return out
+	}
+	names, used, guards, files := fields(t), map[string]bool{}, 0, 0
+	var extra []string
+	for _, c := range columns(t, super) {
+		if !slices.Contains(names, c) {
+			extra = append(extra, c)
+		}
+	}
+	staffToken := h.signedIn(t, tenant.Nil, authz.Superadmin)
+	for _, s := range []struct {
+		somebodyElse
+		routes []walkedRoute
+	}{
+		{somebodyElse{name: "the employer", host: v.board.PlatformHost, cookie: accounts.PersonCookie, token: v.hirer}, list(boardEngine, "/employers/")},
+		{somebodyElse{name: "anybody", host: v.board.PlatformHost}, list(boardEngine, "/jobs/", "/companies", "/categories", "/pages", "/files", "/api/v1", "/post", "/alerts", "/applications")},
+		{somebodyElse{name: "the owner", host: v.board.PlatformHost, cookie: accounts.OperatorCookie, token: v.token}, list(boardEngine, "/admin")},
+		{somebodyElse{name: "the staff", host: platformHost, cookie: accounts.OperatorCookie, token: staffToken}, list(platformEngine, "/staff")},
+	} {
+		kept := h.sold(t, super, v)
+		for _, r := range s.routes {
+			if signsOut(r.pattern) {
+				continue
+			}
+			path, _ := v.path(r.pattern)
+			form := v.form(names, r.pattern, v.secrets[0])
+			if r.method == http.MethodPost {
+				for _, c := range extra {
+					form.Set(c, poison)
+				}
+			}
+			status, head, body := h.ask(t, s.host, r.method, path, s.cookie, s.token, form)
+			what := r.method + " " + r.pattern
+			if path != r.pattern { // it asks for a row
+				if want := refusedToo[what]; want != 0 {
+					used[what] = true
+					if status != want {
+						t.Errorf("%s: %s answers %d, the list says %d", s.name, what, status, want)
+					}
+				} else if status >= 400 {
+					t.Errorf("%s: %s answers %d; fill its form in victim.form: %.300q", s.name, what, status, invalid.FindAllStringSubmatch(body, 3))
+				}
+			}
+			if strings.Contains(body, v.secrets[0]) && r.method == http.MethodGet && head.Get("Referrer-Policy") != "no-referrer" {
+				t.Errorf("%s: %s passes its secret on: Referrer-Policy %q", s.name, what, head.Get("Referrer-Policy"))
+			}
+			if strings.HasPrefix(head.Get("Content-Type"), "text/csv") {
+				files++
+				lines, err := csv.NewReader(strings.NewReader(body)).ReadAll()
+				if err != nil {
+					t.Errorf("%s: %s: %v", s.name, what, err)
+				}
+				for _, cell := range slices.Concat(lines...) {
+					if cell != "" && strings.ContainsRune("=+@\t\r", rune(cell[0])) {
+						t.Errorf("%s: %s has a cell that runs: %.80q", s.name, what, cell)
+					}
+					if strings.HasPrefix(cell, "'=") {
+						guards++
+					}
+				}
+			}
+		}
+		if s.cookie != accounts.OperatorCookie && kept != h.sold(t, super, v) {
+			t.Errorf("%s changed what is sold or decided by others:\n%s\n%s", s.name, kept, h.sold(t, super, v))
+		}
+	}
+	for what := range refusedToo {
+		if _, filled := v.path(strings.SplitN(what, " ", 2)[1]); !used[what] && filled && strings.Contains(what, ":") {
+			t.Errorf("the list names %s, which nobody asked for", what)
+		}
+	}
+	if files < 10 || guards < 3 {
+		t.Errorf("%d exports with %d guarded cells", files, guards)
+	}
+	for row := range rowsAbout(t, super, v) {
+		if strings.Contains(row, poison) {
+			t.Errorf("a field that no form has was written: %.400s", row)
+		}
+	}
+}
+
+// sold is what an employer or a visitor never decides: what a listing's days
+// are, what its order cost, who the company's people are, the board's own terms.
+func (h *house) sold(t *testing.T, super *sql.DB, v *victim) (out string) {
+	t.Helper()
+	err := super.QueryRowContext(t.Context(), `SELECT concat_ws(E'\n',
+		(SELECT row(id, tenant_id, public_id, company_id, person_id, featured, published_at, ends_at, source, created_at)::text FROM listings WHERE id = $1),
+		(SELECT string_agg(o::text, ';') FROM orders o WHERE id = $2), (SELECT string_agg(e::text, ';') FROM entitlements e WHERE tenant_id = $3),
+		(SELECT string_agg(m::text, ';') FROM company_members m WHERE tenant_id = $3 AND company_id = $4), (SELECT row(b.state, b.fee_rule, b.settings, b.slug, b.name)::text FROM boards b WHERE id = $3),
+		(SELECT string_agg(p::text, ';' ORDER BY id) FROM products p WHERE tenant_id = $3), (SELECT string_agg(c::text, ';' ORDER BY c::text) FROM casbin_rules c WHERE tenant_id = $3),
+		(SELECT string_agg(l::text, ';' ORDER BY l::text) FROM ledger_entries l WHERE tenant_id = $3), (SELECT string_agg(p::text, ';') FROM people p WHERE id = $5))`,
+		v.id["listing"], v.id["order"], v.id["board"], v.id["company"], v.id["hirer"]).Scan(&out)
+	if err != nil || len(out) < 500 {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return out
+}
+
+// Whatever stands in a field that says where to go on, no answer leaves the
+// installation by it.
+func TestNoFieldLeadsElsewhere(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	v := newVictim(t, h)
+	platformEngine, boardEngine, err := web.Engines(h.parts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := fields(t)
+	walker := h.signedIn(t, v.board.ID, authz.Owner)
+	asked, led := 0, 0
+	for _, evil := range []string{"//evil.example/x", "https://evil.example/x", "/\\evil.example/x", "\\\\evil.example", "/\t/evil.example", "https:evil.example", "///evil.example", "javascript:alert('evil.example')", " //evil.example", "/%09/evil.example"} {
+		for _, s := range []struct {
+			host, cookie, token string
+			engine              *gin.Engine
+		}{
+			{v.board.PlatformHost, "", "", boardEngine}, {v.board.PlatformHost, accounts.PersonCookie, v.hirer, boardEngine}, {v.board.PlatformHost, accounts.OperatorCookie, v.token, boardEngine},
+			{platformHost, "", "", platformEngine}, {platformHost, accounts.OperatorCookie, walker, platformEngine},
+		} {
+			for _, r := range s.engine.Routes() {
+				if r.Method == http.MethodHead || signsOut(r.Path) || r.Method == http.MethodPost && evil != "//evil.example/x" {
+					continue
+				}
+				path, _ := v.path(r.Path)
+				form := v.form(names, r.Path, v.secrets[0])
+				for _, n := range []string{"next", "back", "return", "return_to", "url", "redirect", "to", "undo", "from", "then"} {
+					form.Set(n, evil)
+				}
+				_, head, body := h.ask(t, s.host, r.Method, path, s.cookie, s.token, form)
+				asked++
+				if to := head.Get("Location"); to != "" {
+					led++
+					u, err := url.Parse(to)
+					if err != nil || u.Host != "" && !strings.HasSuffix(u.Hostname(), "localhost") || u.Scheme != "" && !strings.HasPrefix(u.Scheme, "http") || strings.HasPrefix(to, "//") || strings.ContainsAny(to, "\\\t\n") {
+						t.Errorf("%s %s with %q leads to %q", r.Method, r.Path, evil, to)
+					}
+				}
+				if m := leaves.FindString(body); m != "" {
+					t.Errorf("%s %s with %q has a link that leaves: %s", r.Method, r.Path, evil, m)
+				}
+			}
+		}
+	}
+	if led < 50 {
+		t.Errorf("%d of %d answers led anywhere", led, asked)
+	}
+	// A path that begins like another host stays on this one.
+	for _, path := range []string{"//evil.example/", "//evil.example/%2e%2e", "/\\evil.example/", "/%5cevil.example", "//evil.example/admin", "/admin//evil.example"} {
+		for _, host := range []string{v.board.PlatformHost, platformHost} {
+			rec := h.get(t, host, "http://"+host+path)
+			if u, err := url.Parse(rec.Header().Get("Location")); err != nil || u.Host != "" && !strings.HasSuffix(u.Hostname(), "localhost") {
+				t.Errorf("%s%s leads to %q", host, path, rec.Header().Get("Location"))
+			}
+		}
+	}
+}
+
+var leaves = regexp.MustCompile(`(?:href|action|src|content)="?(?:0;\s*url=)?(?:https?:)?[/\\]{2,}evil\.example[^>]{0,40}|(?:href|action)="?\s*javascript:[^>]{0,40}`)
