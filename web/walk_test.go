@@ -637,7 +637,7 @@ func TestWhatIsWalkedIsThere(t *testing.T) {
 		{somebodyElse{name: "the owner", host: v.board.PlatformHost, cookie: accounts.OperatorCookie, token: v.token}, list(boardEngine, "/admin")},
 		{somebodyElse{name: "the staff", host: platformHost, cookie: accounts.OperatorCookie, token: staffToken}, list(platformEngine, "/staff")},
 	} {
-		kept := h.sold(t, super, v)
+		kept := h.decided(t, super, v)
 		for _, r := range s.routes {
 			if signsOut(r.pattern) {
 				continue
@@ -680,8 +680,8 @@ func TestWhatIsWalkedIsThere(t *testing.T) {
 				}
 			}
 		}
-		if s.cookie != accounts.OperatorCookie && kept != h.sold(t, super, v) {
-			t.Errorf("%s changed what is sold or decided by others:\n%s\n%s", s.name, kept, h.sold(t, super, v))
+		if s.cookie != accounts.OperatorCookie && kept != h.decided(t, super, v) {
+			t.Errorf("%s changed what is sold or decided by others:\n%s\n%s", s.name, kept, h.decided(t, super, v))
 		}
 	}
 	for what := range refusedToo {
@@ -699,9 +699,9 @@ func TestWhatIsWalkedIsThere(t *testing.T) {
 	}
 }
 
-// sold is what an employer or a visitor never decides: what a listing's days
+// decided is what an employer or a visitor never decides: what a listing's days
 // are, what its order cost, who the company's people are, the board's own terms.
-func (h *house) sold(t *testing.T, super *sql.DB, v *victim) (out string) {
+func (h *house) decided(t *testing.T, super *sql.DB, v *victim) (out string) {
 	t.Helper()
 	err := super.QueryRowContext(t.Context(), `SELECT concat_ws(E'\n',
 		(SELECT row(id, tenant_id, public_id, company_id, person_id, featured, published_at, ends_at, source, created_at)::text FROM listings WHERE id = $1),
