@@ -112,7 +112,7 @@ func (c *Client) authorities(ctx context.Context, name string) []string {
 			}
 		}
 		if len(out) > 0 {
-			rand.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
+			rand.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] }) // #nosec G404 -- an order of asking, no secret
 			return out[:min(2, len(out))]
 		}
 	}
