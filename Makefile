@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run build test check bench chaos bench-go bench-compare deps tools reset fmt go
+.PHONY: help run build sbom reproduce test check bench chaos bench-go bench-compare deps tools reset fmt go
 
 # Where Go's own installer puts it, for shells that do not know yet.
 export PATH := $(PATH):/usr/local/go/bin
@@ -22,10 +22,17 @@ build: go ## Build bin/shingle
 	@mkdir -p bin
 	CGO_ENABLED=0 go build -trimpath -tags nomsgpack -ldflags "-s -w -X main.version=$(VERSION)" -o bin/shingle ./cmd/shingle
 
+sbom: build bin/tools/cyclonedx-gomod ## List what is in bin/shingle, with versions and licences: bin/shingle.cdx.json (CycloneDX)
+	@bin/tools/cyclonedx-gomod bin -json -licenses -std -noserial -notimestamp -version "$(VERSION)" -output bin/shingle.cdx.json bin/shingle
+	@echo "bin/shingle.cdx.json lists $$(grep -c '"purl"' bin/shingle.cdx.json) modules"
+
+reproduce: go ## Build twice, elsewhere and from nothing, and compare: the same source is the same program
+	@scripts/reproduce.sh "$(VERSION)"
+
 test: deps bin/tools/stripe-mock bin/tools/pebble bin/tools/helm ## Vet and test with the race detector; pictures are kept as artefacts
 	@scripts/test.sh
 
-check: bin/tools/kubectl-validate test ## Test, then lint and look for known vulnerabilities
+check: bin/tools/kubectl-validate test ## Test, then lint, look for known vulnerabilities, and check licences and that the build repeats
 	@scripts/check.sh
 
 bench: build deps ## Measure serve and worker as users meet them; BENCH=full: 1,000 boards × 1,000 listings
@@ -43,7 +50,7 @@ bench-compare: deps ## Compare the Go benchmarks of two revisions: FROM=main~1 [
 deps: go ## Install what tests need and this machine lacks (Debian and Ubuntu)
 	@scripts/deps.sh
 
-tools: bin/tools/stripe-mock bin/tools/pebble bin/tools/helm bin/tools/kubectl-validate bin/tools/golangci-lint bin/tools/govulncheck bin/tools/benchstat ## Build the programs of tests and checks into bin/tools
+tools: bin/tools/stripe-mock bin/tools/pebble bin/tools/helm bin/tools/kubectl-validate bin/tools/golangci-lint bin/tools/govulncheck bin/tools/cyclonedx-gomod bin/tools/benchstat ## Build the programs of tests and checks into bin/tools
 
 reset: ## Stop a running `make run` and delete its data
 	@scripts/reset.sh
@@ -58,6 +65,7 @@ tool-path-stripe-mock := github.com/stripe/stripe-mock
 tool-path-pebble := github.com/letsencrypt/pebble/v2/cmd/pebble
 tool-path-golangci-lint := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 tool-path-govulncheck := golang.org/x/vuln/cmd/govulncheck
+tool-path-cyclonedx-gomod := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
 tool-path-benchstat := golang.org/x/perf/cmd/benchstat
 
 # These two need different versions of Kubernetes' modules, so each stands alone.

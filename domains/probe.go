@@ -51,23 +51,50 @@ func newProbe(key []byte, may func(netip.Addr) bool, port string) func(ctx conte
 	}
 }
 
-// PublicClient asks addresses that somebody typed: those of the open internet only.
-func PublicClient() *http.Client {
-	c := probeClient(dns.Public)
+// PublicClient asks addresses that somebody typed: those of the open internet
+// only, by the address that a name led to and after every redirect, and no more
+// than maxAnswer of what they say.
+func PublicClient() *http.Client { return publicClient(dns.Public) }
+
+func publicClient(may func(netip.Addr) bool) *http.Client {
+	c := probeClient(may)
 	c.CheckRedirect = nil
 	return c
 }
 
-func probeClient(may func(netip.Addr) bool) *http.Client {
-	dial := &net.Dialer{Timeout: 3 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
+// maxAnswer is the largest answer that is read of a stranger's server, in bytes:
+// discovery documents, keys and OCSP answers are far smaller.
+const maxAnswer = 1 << 20
+
+// short cuts answers off, for callers that read to the end.
+type short struct{ http.RoundTripper }
+
+func (s short) RoundTrip(r *http.Request) (*http.Response, error) {
+	res, err := s.RoundTripper.RoundTrip(r)
+	if err == nil {
+		res.Body = http.MaxBytesReader(nil, res.Body, maxAnswer)
+	}
+	return res, err
+}
+
+// guarded dials the addresses that may be: it asks when a name has been
+// resolved, of the very address that is dialled next, so a name that leads
+// elsewhere the second time leads nowhere.
+func guarded(may func(netip.Addr) bool) *net.Dialer {
+	return &net.Dialer{Timeout: 3 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
 		ap, err := netip.ParseAddrPort(address)
 		if err != nil || !may(ap.Addr().Unmap()) {
 			return errors.New("not a public address")
 		}
 		return nil
 	}}
+}
+
+func probeClient(may func(netip.Addr) bool) *http.Client {
+	dial := guarded(may)
 	return &http.Client{Timeout: 6 * time.Second,
-		Transport: &http.Transport{DialContext: dial.DialContext, DisableKeepAlives: true, TLSHandshakeTimeout: 3 * time.Second},
+		// No proxy: it would be asked to go where we do not.
+		Transport: short{&http.Transport{DialContext: dial.DialContext, DisableKeepAlives: true, TLSHandshakeTimeout: 3 * time.Second, MaxResponseHeaderBytes: 64 << 10}},
 		CheckRedirect: func(r *http.Request, via []*http.Request) error {
 			if len(via) > 3 || r.URL.Hostname() != via[0].URL.Hostname() {
 				return errors.New("leads to another host")

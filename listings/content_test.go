@@ -2,6 +2,9 @@ package listings
 
 import (
 	"bytes"
+	"context"
+	"encoding/binary"
+	"hash/crc32"
 	"image"
 	"image/png"
 	"net/url"
@@ -156,7 +159,7 @@ func TestLogosAreMadeAnew(t *testing.T) {
 	if err := png.Encode(&b, image.NewNRGBA(image.Rect(0, 0, 1000, 200))); err != nil {
 		t.Fatal(err)
 	}
-	out, err := EncodeLogo(append(b.Bytes(), "<script>"...))
+	out, err := EncodeLogo(t.Context(), append(b.Bytes(), "<script>"...))
 	if err != nil || bytes.Contains(out, []byte("<script>")) {
 		t.Fatal("not made anew", err)
 	}
@@ -164,9 +167,42 @@ func TestLogosAreMadeAnew(t *testing.T) {
 		t.Errorf("%+v %v", cfg, err)
 	}
 	for in, want := range map[string]string{"<svg xmlns='http://www.w3.org/2000/svg'/>": "field.logo.type", "": "field.logo.type", string(b.Bytes()[:60]): "field.logo.broken"} {
-		if _, err := EncodeLogo([]byte(in)); fault.FieldsOf(err)["logo"] != want {
+		if _, err := EncodeLogo(t.Context(), []byte(in)); fault.FieldsOf(err)["logo"] != want {
 			t.Errorf("%.20q: %v, want %s", in, err, want)
 		}
+	}
+}
+
+// bomb is a PNG of a few bytes that says how large it will be.
+func bomb(width, height uint32) []byte {
+	b := []byte("\x89PNG\r\n\x1a\n")
+	head := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32([]byte("IHDR"), width), height)
+	head = append(head, 8, 6, 0, 0, 0)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(head)-4))
+	return binary.BigEndian.AppendUint32(append(b, head...), crc32.ChecksumIEEE(head))
+}
+
+func TestAPictureBombIsRefusedUnread(t *testing.T) {
+	t.Parallel()
+	for _, side := range [][2]uint32{{60_000, 60_000}, {1 << 30, 1}, {1<<31 - 1, 4}, {4001, 4000}} {
+		// Too large by its own word; who unfolds it finds it broken.
+		if _, err := EncodeLogo(t.Context(), bomb(side[0], side[1])); !strings.HasPrefix(fault.FieldsOf(err)["logo"], "field.logo.large") {
+			t.Errorf("%v: %v", side, err)
+		}
+	}
+	// No room left: it waits as long as its request does.
+	if err := unfolding.Acquire(t.Context(), maxPixels); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := EncodeLogo(ctx, bomb(4000, 4000))
+	unfolding.Release(maxPixels)
+	if !fault.Is(err, fault.Unavailable) {
+		t.Errorf("with the memory taken: %v, want Unavailable", err)
+	}
+	if _, err := EncodeLogo(t.Context(), bomb(4000, 4000)); fault.FieldsOf(err)["logo"] != "field.logo.broken" {
+		t.Errorf("with the memory free again: %v", err)
 	}
 }
 

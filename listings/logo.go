@@ -15,6 +15,7 @@ import (
 	"gocloud.dev/gcerrors"
 	"golang.org/x/image/draw"
 	_ "golang.org/x/image/webp" // as above
+	"golang.org/x/sync/semaphore"
 
 	"shingle/internal/fault"
 	"shingle/tasks"
@@ -38,10 +39,17 @@ type BlobPayload struct {
 	Key string `json:"key"`
 }
 
+// unfolding are the pixels that this process may hold decoded at a time: one
+// picture of the largest size, or many of a usual one. A pixel is up to 16 bytes
+// while a progressive JPEG is read.
+var unfolding = semaphore.NewWeighted(maxPixels)
+
 // EncodeLogo makes a PNG of a PNG, JPEG or WebP of at most MaxLogo bytes: what
 // else the file held (metadata, scripts) is gone. SVG is refused: it can run
-// scripts. Kind: fault.Invalid with field "logo".
-func EncodeLogo(data []byte) ([]byte, error) {
+// scripts. The size in pixels is read before anything is unfolded, and pictures
+// wait for each other's memory. Kinds: fault.Invalid with field "logo",
+// fault.Unavailable when ctx ends first.
+func EncodeLogo(ctx context.Context, data []byte) ([]byte, error) {
 	bad := func(key, arg string) error {
 		m := say(key)
 		if arg != "" {
@@ -59,6 +67,11 @@ func EncodeLogo(data []byte) ([]byte, error) {
 	if cfg.Width < 1 || cfg.Height < 1 || cfg.Width*cfg.Height > maxPixels {
 		return nil, bad("field.logo.large", "1")
 	}
+	pixels := int64(cfg.Width) * int64(cfg.Height)
+	if err := unfolding.Acquire(ctx, pixels); err != nil {
+		return nil, fault.Wrap(err, fault.Unavailable, "other pictures are being read")
+	}
+	defer unfolding.Release(pixels)
 	img, _, err := image.Decode(bytes.NewReader(data))
 	if err != nil {
 		return nil, bad("field.logo.broken", "")
@@ -80,7 +93,7 @@ func EncodeLogo(data []byte) ([]byte, error) {
 // with the board's id. It is a network call: outside a transaction, before
 // SetLogo. Kinds: fault.Invalid with field "logo", fault.Unavailable.
 func StoreLogo(ctx context.Context, bucket *blob.Bucket, data []byte) (key string, err error) {
-	out, err := EncodeLogo(data)
+	out, err := EncodeLogo(ctx, data)
 	if err != nil {
 		return "", err
 	}

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Lints and looks for known vulnerabilities. Called by `make check` after the
+# Lints, looks for known vulnerabilities, checks licences, and builds twice. Called by `make check` after the
 # tests. What cannot be had on this machine is skipped, and said loudly.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -35,5 +35,18 @@ if make --no-print-directory bin/tools/govulncheck; then
 else
 	skipped 'govulncheck cannot be built here'
 fi
+
+if make --no-print-directory sbom; then
+	# A licence that is new here is a decision: see docs/decisions/dependencies.md.
+	strange=$(grep -oE '"(id|name)": "(A?GPL|LGPL|SSPL|BUSL|CC-BY|EPL|CDDL|OSL|EUPL)[^"]*"' bin/shingle.cdx.json | sort -u || true)
+	if [ -n "$strange" ]; then
+		printf 'licences that the program cannot be given away with:\n%s\n' "$strange" >&2
+		failed=1
+	fi
+else
+	skipped 'cyclonedx-gomod cannot be built here'
+fi
+
+make --no-print-directory reproduce || failed=1
 
 exit "$failed"

@@ -75,7 +75,7 @@ type Service struct {
 	Links links.Links
 	Key   []byte
 	Now   func() time.Time
-	// HTTP reaches providers, whose addresses owners type: public ones only.
+	// HTTP reaches providers, whose addresses owners type; nil reaches public ones only.
 	HTTP *http.Client
 }
 
@@ -153,7 +153,7 @@ func (s *Service) Save(ctx context.Context, tx bun.IDB, in Change) error {
 	if err := fault.Invalids(bad); err != nil {
 		return err
 	}
-	raw, err := json.Marshal(c)
+	raw, err := json.Marshal(c) // #nosec G117 -- the secret in it is sealed
 	if err != nil {
 		return err
 	}

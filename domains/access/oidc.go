@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"github.com/uptrace/bun"
 	"golang.org/x/oauth2"
 
+	"shingle/domains"
 	"shingle/internal/fault"
 	"shingle/tenant"
 )
@@ -42,7 +42,7 @@ func (s *Service) outbound(ctx context.Context) (context.Context, context.Cancel
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	client := s.HTTP
 	if client == nil {
-		client = http.DefaultClient
+		client = domains.PublicClient()
 	}
 	return oidc.ClientContext(ctx, client), cancel
 }

@@ -112,7 +112,7 @@ func (c *Client) authorities(ctx context.Context, name string) []string {
 			}
 		}
 		if len(out) > 0 {
-			rand.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
+			rand.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] }) // #nosec G404 -- an order of asking, no secret
 			return out[:min(2, len(out))]
 		}
 	}
@@ -126,13 +126,31 @@ func (c *Client) mayAsk(ip net.IP) bool {
 	return ok && (c.private || Public(a.Unmap()))
 }
 
-// Public reports whether an address is one of the open internet.
+// Public reports whether an address is one of the open internet: IANA's special
+// registries (RFC 6890 and after) are not, nor what carries an IPv4 address
+// through a translator, which would reach one that is not.
 func Public(a netip.Addr) bool {
 	a = a.Unmap()
-	return a.IsGlobalUnicast() && !a.IsPrivate() && !shared.Contains(a)
+	if !a.IsGlobalUnicast() || a.IsPrivate() {
+		return false
+	}
+	for _, p := range special {
+		if p.Contains(a) {
+			return false
+		}
+	}
+	return true
 }
 
-var shared = netip.MustParsePrefix("100.64.0.0/10")
+var special = func() (out []netip.Prefix) {
+	for _, p := range []string{
+		"0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4",
+		"::/96", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "5f00::/16", "fec0::/10",
+	} {
+		out = append(out, netip.MustParsePrefix(p))
+	}
+	return out
+}()
 
 // maxTTL bounds what a publisher may make us keep.
 const maxTTL = time.Hour

@@ -173,7 +173,9 @@ func TestTheZonesOwnServersAreAsked(t *testing.T) {
 
 func TestPublic(t *testing.T) {
 	t.Parallel()
-	for a, want := range map[string]bool{"198.51.100.7": true, "10.1.2.3": false, "127.0.0.1": false, "169.254.169.254": false,
+	for a, want := range map[string]bool{"8.8.8.8": true, "10.1.2.3": false, "172.16.0.1": false, "192.168.1.1": false, "0.0.0.0": false, "0.1.2.3": false, "198.51.100.7": false,
+		"192.0.0.1": false, "198.18.0.1": false, "224.0.0.1": false, "240.0.0.1": false, "255.255.255.255": false, "::": false, "::7f00:1": false, "fe80::1": false, "fec0::1": false,
+		"ff02::1": false, "64:ff9b::7f00:1": false, "64:ff9b:1::a00:1": false, "2002:7f00:1::": false, "2001::1": false, "2001:db8::1": false, "::ffff:169.254.169.254": false, "127.0.0.1": false, "169.254.169.254": false,
 		"100.64.0.1": false, "::1": false, "fd00::1": false, "2606:4700::1": true, "::ffff:10.0.0.1": false} {
 		if got := Public(netip.MustParseAddr(a)); got != want {
 			t.Errorf("Public(%s) = %v", a, got)

@@ -5,6 +5,7 @@ import (
 	"github.com/google/uuid"
 	"strings"
 
+	"shingle/accounts"
 	"shingle/authz"
 	"shingle/internal/fault"
 	"shingle/listings"
@@ -78,7 +79,7 @@ func pathID(c *gin.Context) (uuid.UUID, error) {
 
 // formBack is where a form was, or the fallback.
 func formBack(c *gin.Context, fallback string) string {
-	return route.LocalPath(c.PostForm("back"), fallback)
+	return accounts.LocalPath(c.PostForm("back"), fallback)
 }
 
 // choices are the options of a select, with their words.

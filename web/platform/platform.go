@@ -344,7 +344,7 @@ func (p *Platform) enter(c *gin.Context) error {
 	if err != nil {
 		return fault.New(fault.NotFound, "board not found")
 	}
-	h, err := p.Operators.HandOver(c.Request.Context(), Session(c), id, route.LocalPath(c.Query("next"), "/admin"))
+	h, err := p.Operators.HandOver(c.Request.Context(), Session(c), id, accounts.LocalPath(c.Query("next"), "/admin"))
 	if err != nil {
 		return err
 	}

@@ -210,14 +210,6 @@ func SeeOther(c *gin.Context, to string) error {
 	return nil
 }
 
-// LocalPath keeps a "next" parameter on this host: a path, or fallback.
-func LocalPath(next, fallback string) string {
-	if len(next) < 1 || next[0] != '/' || strings.HasPrefix(next, "//") || strings.ContainsAny(next, "\\\r\n\t") {
-		return fallback
-	}
-	return next
-}
-
 // nonceKey holds the request's CSP nonce for consoles.
 const nonceKey = "nonce"
 
