@@ -8,6 +8,7 @@ import (
 
 	"shingle/internal/fault"
 	"shingle/internal/money"
+	"shingle/internal/observe"
 	"shingle/internal/pg"
 	"shingle/mail"
 	"shingle/tenant"
@@ -72,10 +73,11 @@ func (s *Service) keepSession(ctx context.Context, tx bun.IDB, o *Order, f *fact
 		Set("state = CASE WHEN cs.state = 'open' THEN EXCLUDED.state ELSE cs.state END").
 		Set("payment_status = CASE WHEN cs.payment_status IN ('paid', 'failed') THEN cs.payment_status ELSE EXCLUDED.payment_status END").
 		Set("payment_intent = CASE WHEN EXCLUDED.payment_intent = '' THEN cs.payment_intent ELSE EXCLUDED.payment_intent END").
-		Returning("payment_status").Exec(ctx)
+		Returning("payment_status, trace").Exec(ctx)
 	if pg.Unique(err, "") {
 		return false, fault.Wrap(err, fault.Conflict, "two checkouts of order %d claim attempt %d", o.Number, f.Attempt)
 	}
+	observe.Link(ctx, row.Trace) // from Stripe's event back to the buyer's request
 	return row.PaymentStatus == "failed", err
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"shingle/internal/links"
+	"shingle/internal/observe"
 	"shingle/listings"
 	"shingle/tenant"
 )
@@ -95,7 +96,7 @@ func NewStripe(key, base string, log *slog.Logger) *client.API {
 	}
 	backend := func(kind stripe.SupportedBackend) stripe.Backend {
 		cfg := &stripe.BackendConfig{
-			HTTPClient:        &http.Client{Timeout: 20 * time.Second},
+			HTTPClient:        &http.Client{Timeout: 20 * time.Second, Transport: observe.Transport(nil, "stripe")},
 			MaxNetworkRetries: stripe.Int64(2),
 			LeveledLogger:     stripeLog{log},
 			EnableTelemetry:   stripe.Bool(false),

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"shingle/internal/fault"
+	"shingle/internal/observe"
 	"shingle/internal/pg"
 	"shingle/tenant"
 )
@@ -76,7 +77,7 @@ func (s *Service) Checkout(ctx context.Context, orderID uuid.UUID, success, canc
 	}
 	s.between(ctx, "checkout.opened")
 	expires := time.Unix(made.ExpiresAt, 0).UTC()
-	row := &Session{ID: made.ID, OrderID: o.ID, Attempt: o.Attempt, State: string(made.Status), URL: made.URL, CreatedAt: s.now(), ExpiresAt: &expires}
+	row := &Session{ID: made.ID, OrderID: o.ID, Attempt: o.Attempt, State: string(made.Status), URL: made.URL, CreatedAt: s.now(), ExpiresAt: &expires, Trace: observe.Parent(ctx)}
 	late := false
 	err = s.db.Write(ctx, func(ctx context.Context, tx bun.IDB) error {
 		late = false

@@ -130,6 +130,8 @@ type Session struct {
 	ExpiresAt     *time.Time `bun:"expires_at"`
 	// EndedAt is when it was completed, its payment failed, or it expired.
 	EndedAt *time.Time `bun:"ended_at"`
+	// Trace names the span of the buyer's request, or is "".
+	Trace string `bun:"trace"`
 }
 
 // Refund is money on its way back. Kind "duplicate" is a second payment of one

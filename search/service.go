@@ -200,7 +200,7 @@ func (s *Service) first(ctx context.Context, what string, ask func(context.Conte
 	}
 	s.metrics.fallbacks.WithLabelValues(reason).Inc()
 	if reason != "open" {
-		s.log.Warn("search falls back to Postgres", "what", what, "engine", s.remote.Name(), "reason", reason, "board", tenant.From(ctx).ID, "error", err)
+		s.log.WarnContext(ctx, "search falls back to Postgres", "what", what, "engine", s.remote.Name(), "reason", reason, "board", tenant.From(ctx).ID, "error", err)
 	}
 	return false, nil
 }

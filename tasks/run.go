@@ -16,6 +16,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"shingle/internal/fault"
+	"shingle/internal/observe"
 	"shingle/tenant"
 )
 
@@ -46,6 +47,7 @@ type Runner struct {
 	redis    redis.UniversalClient
 	log      *slog.Logger
 	wake     chan struct{}
+	tracing  *observe.Tracing
 	observe  func(kind string, err error, took time.Duration)
 }
 
@@ -57,6 +59,9 @@ func NewRunner(p *tenant.Platform, boards *tenant.Resolver, mux *Mux, rdb redis.
 
 // Observe is told of every finished attempt, for metrics. Set before Run.
 func (r *Runner) Observe(f func(kind string, err error, took time.Duration)) { r.observe = f }
+
+// Trace gives every attempt a span, in the trace of what asked for it. Set before Run.
+func (r *Runner) Trace(t *observe.Tracing) { r.tracing = t }
 
 // Wake makes the relay look at once.
 func (r *Runner) Wake() {
@@ -180,6 +185,11 @@ func (r *Runner) handle(ctx context.Context, at *asynq.Task) error {
 	if err != nil {
 		return nil // done by another, or Postgres is away and the lease will run out
 	}
+	board := ""
+	if !t.TenantID.IsNil() {
+		board = t.TenantID.String()
+	}
+	ctx, span := r.tracing.Task(ctx, t.Kind, t.Trace, t.Attempts+1, board)
 	begun := time.Now()
 	err = r.run(ctx, t)
 	r.observe(t.Kind, err, time.Since(begun))
@@ -187,6 +197,7 @@ func (r *Runner) handle(ctx context.Context, at *asynq.Task) error {
 		err = nil // another hand-over did it
 	}
 	r.settle(context.WithoutCancel(ctx), t, err)
+	observe.Ended(span, err, func(err error) string { return fault.KindOf(err).String() })
 	return nil
 }
 
@@ -213,7 +224,7 @@ func (r *Runner) run(ctx context.Context, t *Task) (err error) {
 		cancel()
 		<-renewed
 		if p := recover(); p != nil {
-			r.log.Error("task panicked", "kind", t.Kind, "panic", p, "stack", string(debug.Stack()))
+			r.log.ErrorContext(ctx, "task panicked", "kind", t.Kind, "panic", p, "stack", string(debug.Stack()))
 			err = fault.New(fault.Internal, "panic in %s", t.Kind)
 		}
 	}()
@@ -260,7 +271,7 @@ func (r *Runner) settle(ctx context.Context, t *Task, err error) {
 			}
 			return nil
 		}
-		r.log.Warn("task failed", "kind", t.Kind, "board", t.TenantID, "task", t.ID, "attempt", t.Attempts+1, "error", err)
+		r.log.WarnContext(ctx, "task failed", "kind", t.Kind, "board", t.TenantID, "task", t.ID, "attempt", t.Attempts+1, "error", err)
 		_, uerr := tx.NewRaw(`UPDATE tasks SET attempts = attempts + 1, lease_until = NULL, last_error = ?,
 				run_at = now() + make_interval(secs => ?),
 				failed_at = CASE WHEN attempts + 1 >= max_attempts THEN now() END
@@ -269,7 +280,7 @@ func (r *Runner) settle(ctx context.Context, t *Task, err error) {
 		return uerr
 	})
 	if werr != nil {
-		r.log.Warn("settling a task", "kind", t.Kind, "error", werr)
+		r.log.WarnContext(ctx, "settling a task", "kind", t.Kind, "error", werr)
 	}
 }
 

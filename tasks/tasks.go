@@ -13,6 +13,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"shingle/internal/fault"
+	"shingle/internal/observe"
 	"shingle/tenant"
 )
 
@@ -41,11 +42,13 @@ type Task struct {
 	LastError   string          `bun:"last_error"`
 	FailedAt    *time.Time      `bun:"failed_at"`
 	CreatedAt   time.Time       `bun:"created_at"`
+	// Trace names the span that asked for the work, as a traceparent, or is "".
+	Trace string `bun:"trace"`
 }
 
 // columns are those that Task reads: Bun refuses one that the struct lacks.
 const columns = `tenant_id, id, kind, queue, version, payload, handover, attempts, max_attempts,
-	extract(epoch FROM every)::float8 AS every_seconds, run_at, last_error, failed_at, created_at`
+	extract(epoch FROM every)::float8 AS every_seconds, run_at, last_error, failed_at, created_at, trace`
 
 // Decode reads the payload into v.
 func (t *Task) Decode(v any) error {
@@ -126,14 +129,19 @@ func Add(ctx context.Context, tx bun.IDB, n New) error {
 		key = &n.Key
 	}
 	var runAt *time.Time
+	parent := observe.Parent(ctx)
 	if !n.RunAt.IsZero() {
 		runAt = &n.RunAt
+		// What comes much later, or again and again, is another story.
+		if time.Until(n.RunAt) > 10*time.Minute {
+			parent = ""
+		}
 	}
-	_, err = tx.NewRaw(`INSERT INTO tasks AS t (tenant_id, id, kind, queue, key, version, payload, run_at, max_attempts)
-		VALUES (?, ?, ?, ?, ?, ?, ?::jsonb, coalesce(?::timestamptz, now()), ?)
+	_, err = tx.NewRaw(`INSERT INTO tasks AS t (tenant_id, id, kind, queue, key, version, payload, run_at, max_attempts, trace)
+		VALUES (?, ?, ?, ?, ?, ?, ?::jsonb, coalesce(?::timestamptz, now()), ?, ?)
 		ON CONFLICT (tenant_id, kind, key) WHERE key IS NOT NULL AND handover = 0
-		DO UPDATE SET payload = excluded.payload, version = excluded.version, run_at = least(t.run_at, excluded.run_at)`,
-		id, tenant.NewRowID(), n.Kind, queue, key, max(1, n.Version), string(payload), runAt, most).Exec(ctx)
+		DO UPDATE SET payload = excluded.payload, version = excluded.version, run_at = least(t.run_at, excluded.run_at), trace = coalesce(nullif(excluded.trace, ''), t.trace)`,
+		id, tenant.NewRowID(), n.Kind, queue, key, max(1, n.Version), string(payload), runAt, most, parent).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("adding task %s: %w", n.Kind, err)
 	}

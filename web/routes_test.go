@@ -76,7 +76,7 @@ func newHouse(t testing.TB) *house {
 	t.Helper()
 	gin.SetMode(gin.ReleaseMode)
 	w := testkit.NewWorld(t)
-	log := slog.New(slog.DiscardHandler)
+	log := testkit.Log(t) // what any request made anybody log is checked at the end
 	must := func(err error) {
 		t.Helper()
 		if err != nil {

@@ -4,6 +4,7 @@
 package web
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -12,10 +13,12 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"shingle/domains"
 	"shingle/domains/redirects"
 	"shingle/internal/fault"
+	"shingle/internal/observe"
 	"shingle/tenant"
 	"shingle/web/admin"
 	"shingle/web/api"
@@ -41,6 +44,8 @@ type Parts struct {
 	Assets   *console.Assets
 	Log      *slog.Logger
 	Registry *prometheus.Registry
+	// Tracing gives every request a span; nil traces nothing.
+	Tracing *observe.Tracing
 	// PlatformHosts get the platform's routes; all other hosts are boards'.
 	PlatformHosts []string
 	// FormTargets are where a form may lead besides its own host: Stripe's pages.
@@ -62,7 +67,7 @@ type Parts struct {
 
 // New builds the handler.
 func New(p Parts) (http.Handler, error) {
-	watch := observe(p.Registry, p.Log)
+	watch := measured(p.Registry, p.Tracing, p.Log)
 	platformEngine, err := p.platformEngine(watch)
 	if err != nil {
 		return nil, err
@@ -107,7 +112,7 @@ func (p *Parts) platformEngine(watch gin.HandlerFunc) (*gin.Engine, error) {
 		p.Platform.ErrorPage(c, status, err)
 	}
 	// Stripe's servers send no Origin and need no session.
-	route.Mount(e.Group("", route.RequestID), p.Hooks.Routes(), p.Hooks.Guard, page, p.Log)
+	route.Mount(e.Group("", route.RequestID, route.Recover(page, p.Log)), p.Hooks.Routes(), p.Hooks.Guard, page, p.Log)
 	e.GET(console.AssetPath, p.Assets.Serve)
 	g := e.Group("", route.RequestID, route.ConsoleHeaders(strings.Join([]string{p.FormTargets, p.SignIn, p.BoardTargets}, " ")), route.Recover(page, p.Log), route.CrossOrigin(page, p.Log))
 	route.Mount(g, p.Platform.Routes(), p.Platform.Guard, page, p.Log)
@@ -137,7 +142,7 @@ func (p *Parts) boardEngine(watch gin.HandlerFunc) (*gin.Engine, error) {
 	adm := e.Group("", at, route.RequestID, route.ConsoleHeaders(strings.TrimSpace(p.FormTargets+" "+p.SignIn)), route.Recover(adminPage, p.Log), route.CrossOrigin(adminPage, p.Log))
 	route.Mount(adm, p.Admin.Routes(), p.Admin.Guard, adminPage, p.Log)
 
-	p.API.Mount(e.Group("", at, route.RequestID, p.Site.Gate))
+	p.API.Mount(e.Group("", at, route.RequestID, route.Recover(sitePage, p.Log), p.Site.Gate))
 	e.NoRoute(at, route.RequestID, route.PublicHeaders(""), p.Site.Gate, func(c *gin.Context) { route.Fail(c, errNoPage, sitePage, p.Log) })
 	return e, nil
 }
@@ -153,20 +158,40 @@ func (p *Parts) probe(c *gin.Context) {
 	c.String(http.StatusOK, domains.ProbeAnswer(p.ProbeKey, string(host)))
 }
 
-// observe counts and times requests by route, and logs those that failed.
-func observe(reg *prometheus.Registry, log *slog.Logger) gin.HandlerFunc {
+// slow is from when on a request's time names its board, traced or not.
+const slow = 250 * time.Millisecond
+
+// measured counts, times and traces requests by route, and logs those that failed.
+func measured(reg *prometheus.Registry, tracing *observe.Tracing, log *slog.Logger) gin.HandlerFunc {
 	took := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "shingle_http_seconds", Help: "Time of an answer by route and status class.",
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5}}, []string{"route", "status"})
 	reg.MustRegister(took)
 	// Routes are few: each finds its histogram without hashing labels.
 	var mu sync.RWMutex
 	known := map[series]prometheus.Observer{}
-	return route.Observe(func(c *gin.Context, d time.Duration) {
-		status := c.Writer.Status()
+	return func(c *gin.Context) {
+		begun := time.Now()
 		path := route.PathOf(c)
 		if path == "" {
 			path = "none"
 		}
+		var span trace.Span
+		if tracing != nil {
+			var ctx context.Context
+			ctx, span = tracing.Request(c.Request, path)
+			c.Request = c.Request.WithContext(ctx)
+			// A panic that no audience caught ends the span, too.
+			status := http.StatusInternalServerError
+			defer func() {
+				ctx := c.Request.Context()
+				observe.Answered(span, status, boardOf(ctx), tenant.RequestIDFrom(ctx))
+			}()
+			c.Next()
+			status = c.Writer.Status()
+		} else {
+			c.Next()
+		}
+		d, status := time.Since(begun), c.Writer.Status()
 		at := series{path, min(max(status/100, 1), 5)}
 		mu.RLock()
 		o := known[at]
@@ -177,15 +202,46 @@ func observe(reg *prometheus.Registry, log *slog.Logger) gin.HandlerFunc {
 			known[at] = o
 			mu.Unlock()
 		}
-		o.Observe(d.Seconds())
+		seen(c.Request.Context(), o, d, status, span != nil)
 		if status >= 500 {
-			board := ""
-			if t := tenant.From(c.Request.Context()); t != nil {
-				board = t.ID.String()
-			}
-			log.Warn("answered an error", "route", path, "status", status, "board", board, "request", tenant.RequestIDFrom(c.Request.Context()), "ms", d.Milliseconds())
+			ctx := c.Request.Context()
+			log.WarnContext(ctx, "answered an error", "route", path, "status", status, "board", boardOf(ctx), "request", tenant.RequestIDFrom(ctx), "ms", d.Milliseconds())
 		}
-	})
+	}
+}
+
+// seen puts a request into its histogram. Those that somebody will ask about, kept
+// in a trace, slow or failed, name board and trace as an exemplar: a label would
+// make a series of every board.
+func seen(ctx context.Context, o prometheus.Observer, d time.Duration, status int, traced bool) {
+	kept := ""
+	if traced {
+		kept = observe.Kept(ctx)
+	}
+	if kept == "" && d < slow && status < 500 {
+		o.Observe(d.Seconds())
+		return
+	}
+	labels := prometheus.Labels{}
+	if kept != "" {
+		labels["trace_id"] = kept
+	}
+	if id := boardOf(ctx); id != "" {
+		labels["tenant"] = id
+	}
+	if e, ok := o.(prometheus.ExemplarObserver); ok && len(labels) > 0 {
+		e.ObserveWithExemplar(d.Seconds(), labels)
+		return
+	}
+	o.Observe(d.Seconds())
+}
+
+// boardOf is the id of the context's board, or "".
+func boardOf(ctx context.Context) string {
+	if t := tenant.From(ctx); t != nil {
+		return t.ID.String()
+	}
+	return ""
 }
 
 // series is one histogram: a route and a class of its answers.

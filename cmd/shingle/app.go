@@ -39,6 +39,7 @@ import (
 	"shingle/internal/dns"
 	"shingle/internal/fault"
 	"shingle/internal/links"
+	"shingle/internal/observe"
 	"shingle/internal/pg"
 	"shingle/internal/seal"
 	"shingle/listings"
@@ -60,6 +61,9 @@ type app struct {
 	log      *slog.Logger
 	links    links.Links
 	registry *prometheus.Registry
+	// tracing and reports are nil where nothing asks for them.
+	tracing *observe.Tracing
+	reports *observe.Reports
 
 	appPool, platformPool *sql.DB
 	notifier              *tenant.Notifier
@@ -116,7 +120,9 @@ func build(ctx context.Context, cfg *config.Config, log *slog.Logger) (*app, err
 		if err != nil {
 			return nil, errors.New("SHINGLE_REDIS_URL cannot be read: redis://:password@host:6379/0")
 		}
-		a.redis = redis.NewClient(opts)
+		client := redis.NewClient(opts)
+		client.AddHook(observe.Redis{})
+		a.redis = client
 	}
 	if a.files, err = blob.OpenBucket(ctx, cfg.BlobURL); err != nil {
 		return nil, fmt.Errorf("opening the file store: %w", err)
@@ -309,7 +315,8 @@ func (a *app) registerTasks(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.sender.Transport = transport
+	a.sender.Transport = tracedMail{transport}
+	a.runner.Trace(a.tracing)
 	figures := newTaskFigures(a.platform)
 	a.runner.Observe(figures.observe)
 	a.registry.MustRegister(figures)
@@ -385,6 +392,8 @@ func (a *app) close() {
 	}
 	_ = a.appPool.Close()
 	_ = a.platformPool.Close()
+	a.tracing.Close()
+	a.reports.Close()
 }
 
 // open reads the settings of a command and builds the app.
@@ -393,7 +402,7 @@ func open(ctx context.Context, mode string) (*app, error) {
 	if err != nil {
 		return nil, err
 	}
-	return build(ctx, cfg, logger())
+	return build(ctx, cfg, newLogger(os.Stderr, nil))
 }
 
 // plainError is an error for the terminal: field texts name what to change.

@@ -35,7 +35,9 @@ func devCmd() *cobra.Command {
 		Use: "dev", Short: "Run everything on this machine, with three demo boards", Args: cobra.NoArgs,
 		Long: "Provides each server that the environment does not name: a private Postgres, Redis, a mail catcher and a Stripe simulator.\n" +
 			"What it uses is written to $SHINGLE_DATA_DIR/env, for psql, redis-cli and the other commands.",
-		RunE: func(cmd *cobra.Command, _ []string) error { return runDev(cmd.Context(), cmd.OutOrStdout()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runDev(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
 	}
 }
 
@@ -56,7 +58,7 @@ type devWorld struct {
 	dev    devLinks
 }
 
-func runDev(ctx context.Context, out io.Writer) (err error) {
+func runDev(ctx context.Context, out, logs io.Writer) (err error) {
 	begun := time.Now()
 	cfg, err := load("dev")
 	if err != nil {
@@ -82,8 +84,7 @@ func runDev(ctx context.Context, out io.Writer) (err error) {
 	if err := devstack.WriteEnv(cfg.DataDir, w.settings()); err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	a, err := build(ctx, cfg, log)
+	a, err := watched(ctx, "dev", cfg, logs)
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,9 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -41,6 +43,7 @@ type devWorldT struct {
 	chromium *testkit.Browser
 	table    *readyWhen // what the program printed
 	db       *sql.DB    // sees every board: for what only time brings
+	logs     *testkit.Logs
 
 	mails sync.Mutex
 	read  map[string]mailbox.Message // by id, of those that have come
@@ -79,6 +82,7 @@ func world(t *testing.T) *devWorldT {
 	if shared.err != nil {
 		t.Fatal(shared.err)
 	}
+	t.Cleanup(func() { shared.world.logs.Check(t) })
 	return shared.world
 }
 
@@ -107,7 +111,7 @@ func startWorld() (w *devWorldT, err error) {
 			err = fmt.Errorf("starting the shared world: %v", p)
 		}
 	}()
-	w = &devWorldT{parent: new(lifelong), ended: make(chan error, 1), read: map[string]mailbox.Message{}, taken: map[string]bool{}}
+	w = &devWorldT{parent: new(lifelong), ended: make(chan error, 1), read: map[string]mailbox.Message{}, taken: map[string]bool{}, logs: new(testkit.Logs)}
 	if w.boards, err = demo.Boards(); err != nil {
 		return nil, err
 	}
@@ -134,7 +138,7 @@ func startWorld() (w *devWorldT, err error) {
 		"SHINGLE_DATABASE_URL": pg.App, "SHINGLE_PLATFORM_DATABASE_URL": pg.Platform, "SHINGLE_MIGRATE_DATABASE_URL": pg.Owner,
 		"SHINGLE_LISTEN_DATABASE_URL": "", "SHINGLE_REDIS_URL": "", "SHINGLE_TYPESENSE_URL": "", "SHINGLE_STRIPE_KEY": "",
 		"SHINGLE_DNS_SERVERS": w.dns.Addr, "SHINGLE_EDGE_HOST": "edge.hosting.test", "SHINGLE_EDGE_ADDRESSES": "198.51.100.7,2001:db8::7",
-		"SHINGLE_SMTP_URL": "", "SHINGLE_PUBLIC_URL": "", "SHINGLE_BOARD_DOMAIN": "",
+		"SHINGLE_SMTP_URL": "", "SHINGLE_PUBLIC_URL": "", "SHINGLE_BOARD_DOMAIN": "", "SHINGLE_LOG": "debug",
 	} {
 		if err := os.Setenv(name, value); err != nil {
 			return nil, err
@@ -145,7 +149,7 @@ func startWorld() (w *devWorldT, err error) {
 	w.stop = stop
 	ready := make(chan struct{})
 	w.table = &readyWhen{words: "Settings for other commands", ready: ready}
-	go func() { w.ended <- runDev(ctx, w.table) }()
+	go func() { w.ended <- runDev(ctx, w.table, w.logs) }()
 	select {
 	case <-ready:
 	case err := <-w.ended:
@@ -185,6 +189,7 @@ func endWorld() error {
 	case <-time.After(40 * time.Second):
 		err = errors.New("it did not end")
 	}
+	err = errors.Join(err, w.nothingTold())
 	for i := len(w.parent.cleanups) - 1; i >= 0; i-- {
 		w.parent.cleanups[i]()
 	}
@@ -192,6 +197,62 @@ func endWorld() error {
 		return nil
 	}
 	return err
+}
+
+// nothingTold looks in the whole log for what came up while the journeys went on:
+// every address that got a mail, every token of a link in one, the program's own
+// secrets, and what people uploaded and wrote.
+func (w *devWorldT) nothingTold() error {
+	if w.logs == nil || w.box == nil {
+		return nil
+	}
+	for what, text := range map[string]string{"the demo's password": demoPassword, "a CV's text": "Six years of ledgers"} {
+		w.logs.Forbid(what, text)
+	}
+	for _, name := range []string{"secret", "webhook-secret"} {
+		raw, err := os.ReadFile(filepath.Join(w.dir, name))
+		if err != nil {
+			return err
+		}
+		w.logs.Forbid("the program's "+name, strings.TrimSpace(string(raw)))
+	}
+	files, err := os.ReadDir(filepath.Join(w.dir, "mail"))
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		id, whole := strings.CutSuffix(f.Name(), ".eml")
+		if !whole {
+			continue
+		}
+		m, err := w.box.Get(id)
+		if err != nil {
+			return err
+		}
+		w.logs.Forbid("an address that got a mail", strings.Trim(m.To, "<> "))
+		for _, l := range m.Links {
+			u, err := url.Parse(l)
+			if err != nil {
+				continue
+			}
+			for name, values := range u.Query() {
+				if len(values[0]) >= 16 {
+					w.logs.Forbid("the "+name+" of a mailed link", values[0])
+				}
+			}
+			if last := path.Base(u.Path); len(last) >= 32 {
+				w.logs.Forbid("the end of a mailed link", last)
+			}
+		}
+	}
+	if bad := w.logs.Bad(); len(bad) > 0 {
+		return errors.New(strings.Join(bad, "\n"))
+	}
+	// A log without a line would prove nothing.
+	if w.logs.Lines() == 0 {
+		return errors.New("the program logged nothing: the log is not the one that was checked")
+	}
+	return nil
 }
 
 // readyWhen is a writer that closes ready when the words have been written, and

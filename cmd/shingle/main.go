@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -77,11 +76,3 @@ func buildVersion() string {
 
 // load reads the settings for a command.
 func load(mode string) (*config.Config, error) { return config.Load(mode, os.Environ()) }
-
-func logger() *slog.Logger {
-	level := slog.LevelInfo
-	if os.Getenv("SHINGLE_LOG") == "debug" {
-		level = slog.LevelDebug
-	}
-	return slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
-}

@@ -26,7 +26,7 @@ func serveCmd() *cobra.Command {
 		Use: "serve", Short: "Answer requests (one of production's two processes)", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
-			a, err := open(ctx, "serve")
+			a, err := openProcess(ctx, "serve")
 			if err != nil {
 				return err
 			}
@@ -53,7 +53,7 @@ func workerCmd() *cobra.Command {
 		Use: "worker", Short: "Do the work that requests leave behind (the other process)", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
-			a, err := open(ctx, "worker")
+			a, err := openProcess(ctx, "worker")
 			if err != nil {
 				return err
 			}
@@ -87,7 +87,7 @@ func (a *app) handler(dev *devLinks) (http.Handler, error) {
 	key := a.cfg.Secret()
 	pages := &site.Site{DB: a.db, Links: a.links, Listings: a.listings, Search: a.search, Candidates: a.candidates, Packs: a.packs, Looks: a.looks,
 		Cache: cache, Files: a.files, Access: a.access, Limits: a.limits, Meter: a.meter, Now: time.Now, CacheOn: a.cfg.PageCache}
-	parts := web.Parts{Boards: a.boards, Site: pages, Assets: assets, Log: a.log, Registry: a.registry, PlatformHosts: []string{a.cfg.PlatformHost},
+	parts := web.Parts{Boards: a.boards, Site: pages, Assets: assets, Log: a.log, Registry: a.registry, Tracing: a.tracing, PlatformHosts: []string{a.cfg.PlatformHost},
 		FormTargets: stripeTargets, SignIn: a.consoleTargets(), BoardTargets: a.links.Scheme + "://*." + a.cfg.BoardDomain + a.links.Port, TrustedProxies: a.cfg.TrustedProxies,
 		ProbeKey: key, Redirects: a.redirects, Hits: a.hits,
 		Employer: &employer.Employer{DB: a.db, Links: a.links, Site: pages, Listings: a.listings, Billing: a.billing, Plans: a.plans, Candidates: a.candidates, People: a.people, Limits: a.limits, Key: key, Now: time.Now},

@@ -85,6 +85,8 @@ type Config struct {
 	// DrainDelay is how long serve goes on after it was told to end, saying that it
 	// is not ready, until balancers have noticed.
 	DrainDelay time.Duration `env:"SHINGLE_DRAIN_DELAY" envDefault:"2s"`
+	// SentryDSN is where errors are reported, in Sentry's protocol; empty: nowhere.
+	SentryDSN string `env:"SHINGLE_SENTRY_DSN" secret:"all"`
 	// PageCache off is for measuring.
 	PageCache bool `env:"SHINGLE_PAGE_CACHE" envDefault:"true"`
 }
@@ -300,6 +302,9 @@ func (c *Config) check(mode string, before Problems) Problems {
 		if net.ParseIP(host) == nil {
 			bad("SHINGLE_DNS_SERVERS holds something that is not an address: write 192.0.2.53 or 192.0.2.53:5353")
 		}
+	}
+	if u, err := url.Parse(c.SentryDSN); c.SentryDSN != "" && (err != nil || u.User == nil || u.Host == "" || strings.Trim(u.Path, "/") == "" || u.Scheme != "https" && u.Scheme != "http") {
+		bad("SHINGLE_SENTRY_DSN is not a Sentry DSN: write https://<key>@<host>/<project>")
 	}
 	need := func(name, v, what string) {
 		if v == "" {

@@ -15,6 +15,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
+
+	"shingle/internal/observe"
 )
 
 // Open makes a pool of at most max connections. Bun sends literals, so the
@@ -47,6 +49,7 @@ func parse(url string) (*pgx.ConnConfig, error) {
 		return nil, errors.New("the database URL cannot be read: expected postgres://user:password@host:port/database")
 	}
 	cfg.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
+	cfg.Tracer = observe.SQL{Code: short}
 	if cfg.ConnectTimeout == 0 {
 		cfg.ConnectTimeout = 5 * time.Second
 	}
@@ -60,6 +63,14 @@ func Code(err error) string {
 		return pe.Code
 	}
 	return ""
+}
+
+// short is an error's name in a trace: its SQLSTATE, or that there was no answer.
+func short(err error) string {
+	if c := Code(err); c != "" {
+		return c
+	}
+	return "no answer"
 }
 
 // Unique reports a violated unique constraint or index of that name ("" for any).

@@ -21,11 +21,11 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/maypok86/otter/v2"
-	"github.com/sony/gobreaker"
 	ts "github.com/typesense/typesense-go/v3/typesense"
 	"github.com/typesense/typesense-go/v3/typesense/api"
 
 	"shingle/internal/fault"
+	"shingle/internal/observe"
 	"shingle/search"
 	"shingle/tenant"
 )
@@ -69,9 +69,14 @@ func New(o Options) *Engine {
 }
 
 func (e *Engine) client(key string) *ts.Client {
-	return ts.NewClient(ts.WithServer(e.options.URL), ts.WithAPIKey(key), ts.WithConnectionTimeout(e.options.Timeout),
-		// The service has a breaker of its own, which knows where else to ask.
-		ts.WithCircuitBreakerReadyToTrip(func(gobreaker.Counts) bool { return false }))
+	// The client's own options know no transport, and put a breaker around the one
+	// they make; the service has its own, which knows where else to ask.
+	asks := ts.NewAPICall(&http.Client{Timeout: e.options.Timeout, Transport: observe.Transport(nil, "typesense")}, &ts.ClientConfig{ServerURL: e.options.URL, APIKey: key})
+	client, err := api.NewClientWithResponses(e.options.URL, api.WithAPIKey(key), api.WithHTTPClient(asks))
+	if err != nil {
+		panic(err) // only an option of ours can fail, and none does
+	}
+	return ts.NewClient(ts.WithAPIClient(client))
 }
 
 // Name is "typesense".

@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
-	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
@@ -78,20 +77,11 @@ func Recover(page ErrorPage, log *slog.Logger) gin.HandlerFunc {
 				if p == http.ErrAbortHandler {
 					panic(p)
 				}
-				log.Error("panic in a handler", "panic", p, "route", PathOf(c), "stack", string(debug.Stack()))
+				log.ErrorContext(c.Request.Context(), "panic in a handler", "panic", p, "route", PathOf(c), "stack", string(debug.Stack()))
 				Fail(c, fault.New(fault.Internal, "panic"), page, log)
 			}
 		}()
 		c.Next()
-	}
-}
-
-// Observe reports each request's route, status and time, for logs and metrics.
-func Observe(f func(c *gin.Context, took time.Duration)) gin.HandlerFunc {
-	return func(c *gin.Context) {
-		begun := time.Now()
-		c.Next()
-		f(c, time.Since(begun))
 	}
 }
 

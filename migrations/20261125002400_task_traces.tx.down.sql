@@ -1,0 +1,2 @@
+ALTER TABLE checkout_sessions DROP COLUMN trace;
+ALTER TABLE tasks DROP COLUMN trace;
