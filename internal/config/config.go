@@ -65,6 +65,8 @@ type Config struct {
 	MailSPF   string `env:"SHINGLE_MAIL_SPF"`
 	SecretKey string `env:"SHINGLE_SECRET_KEY" secret:"all"`
 	BlobURL   string `env:"SHINGLE_BLOB_URL" secret:"url"`
+	// BackupKey holds age keys: public ones for backup, a private one for restore.
+	BackupKey string `env:"SHINGLE_BACKUP_KEY" secret:"all"`
 
 	// OIDC is the provider that operators may sign in at, besides the platform's
 	// own ways.
@@ -322,6 +324,14 @@ func (c *Config) check(mode string, before Problems) Problems {
 	case "staff", "seed", "search", "doctor":
 		need("SHINGLE_DATABASE_URL", c.DatabaseURL, "the app's login")
 		need("SHINGLE_PLATFORM_DATABASE_URL", c.PlatformDatabaseURL, "the platform's login")
+	case "backup":
+		need("SHINGLE_PLATFORM_DATABASE_URL", c.PlatformDatabaseURL, "the platform's login")
+		fallthrough
+	case "restore-check":
+		need("SHINGLE_BACKUP_KEY", c.BackupKey, "`shingle backup key` makes one")
+	case "restore":
+		need("SHINGLE_BACKUP_KEY", c.BackupKey, "the private key of the backup, AGE-SECRET-KEY-1…")
+		fallthrough
 	case "migrate":
 		need("SHINGLE_MIGRATE_DATABASE_URL", c.MigrateDatabaseURL, "the owner's login")
 		need("SHINGLE_DATABASE_URL", c.DatabaseURL, "the app's login, made when missing")
