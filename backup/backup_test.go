@@ -105,13 +105,6 @@ func target(db *testkit.DB, files *blob.Bucket, k *Keys) *Target {
 	return &Target{OwnerURL: db.Owner, AppURL: db.App, PlatformURL: db.Platform, Files: files, Keys: k, Rebuild: "search.rebuild"}
 }
 
-// inventory is each table's number of rows and a digest of them.
-func inventory(t *testing.T, db *sql.DB) map[string]string {
-	t.Helper()
-	return texts(t, db, `SELECT c.relname, (xpath('/row/d/text()', query_to_xml(format('SELECT count(*) || '' '' || md5(coalesce(string_agg(md5(t::text), '''' ORDER BY md5(t::text)), '''')) AS d FROM %I t', c.relname), false, true, '')))[1]::text
-		FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'`)
-}
-
 // shape is all that the schema says: columns, constraints, indexes, policies, rights, triggers, functions.
 func shape(t *testing.T, db *sql.DB) map[string]string {
 	t.Helper()
@@ -225,7 +218,7 @@ func TestRestoreGivesEverythingBack(t *testing.T) {
 		t.Errorf("it says %+v %+v", r.Header, r.Manifest)
 	}
 	to := empty.Open(t, empty.Superuser, 2)
-	differ(t, "rows", inventory(t, from), inventory(t, to), append(changed, "bun_migrations")...)
+	differ(t, "rows", testkit.Rows(t, from), testkit.Rows(t, to), append(changed, "bun_migrations")...)
 	differ(t, "migrations", texts(t, from, `SELECT name, '' FROM bun_migrations`), texts(t, to, `SELECT name, '' FROM bun_migrations`))
 	differ(t, "schema", shape(t, from), shape(t, to))
 	got := filesOf(t, files)
@@ -269,7 +262,7 @@ func TestReplaceErasesWhatWasThere(t *testing.T) {
 	}
 	to := target(other.PG, files, k)
 	super := other.PG.Open(t, other.PG.Superuser, 1)
-	before := inventory(t, super)
+	before := testkit.Rows(t, super)
 	// Connections of a running program are seen.
 	_, err := to.Restore(t.Context(), bytes.NewReader(data))
 	if !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "stop serve and worker first") {
@@ -283,14 +276,14 @@ func TestReplaceErasesWhatWasThere(t *testing.T) {
 	if _, err := to.Restore(t.Context(), bytes.NewReader(data[:len(data)-100])); !fault.Is(err, fault.Invalid) {
 		t.Fatalf("cut short: %v", err)
 	}
-	differ(t, "after a failure", before, inventory(t, super))
+	differ(t, "after a failure", before, testkit.Rows(t, super))
 	if got := filesOf(t, files); got["old/cv"] == "" {
 		t.Error("a failed restore took a file that was there")
 	}
 	if _, err := to.Restore(t.Context(), bytes.NewReader(data)); err != nil {
 		t.Fatal(err)
 	}
-	differ(t, "rows", inventory(t, w.PG.Open(t, w.PG.Superuser, 1)), inventory(t, super), append(changed, "bun_migrations")...)
+	differ(t, "rows", testkit.Rows(t, w.PG.Open(t, w.PG.Superuser, 1)), testkit.Rows(t, super), append(changed, "bun_migrations")...)
 	differ(t, "files", filesOf(t, s.Files), filesOf(t, files))
 }
 

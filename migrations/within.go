@@ -5,12 +5,15 @@ import (
 	"database/sql"
 	"fmt"
 	"io/fs"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/uptrace/bun/migrate"
 )
+
+var blankLines = regexp.MustCompile(`\n\s*\n`)
 
 // LockKey is the advisory lock that all who change a database's schema share.
 const LockKey = lockKey
@@ -81,7 +84,8 @@ func Apply(ctx context.Context, tx pgx.Tx, names []string) error {
 		if err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, string(text)); err != nil {
+		// Without empty lines, as bun runs them: a function's text is the same then.
+		if _, err := tx.Exec(ctx, blankLines.ReplaceAllString(string(text), "\n")); err != nil {
 			return fmt.Errorf("migration %s: %w", name, err)
 		}
 	}

@@ -165,6 +165,12 @@ func Names() []string {
 }
 
 func (c *Config) defaults(mode string) {
+	if mode == "demo" {
+		if c.DataDir == ".shingle" {
+			c.DataDir = ".shingle-demo" // what dev keeps is not deleted every night
+		}
+		mode = "dev"
+	}
 	if c.OpsListen == "" {
 		c.OpsListen = "127.0.0.1:9090"
 		if mode == "worker" {
@@ -306,6 +312,17 @@ func (c *Config) check(mode string, before Problems) Problems {
 	need := func(name, v, what string) {
 		if v == "" {
 			bad("%s is missing: %s", name, what)
+		}
+	}
+	if mode == "demo" {
+		for _, v := range []struct{ name, value string }{{"SHINGLE_DATABASE_URL", c.DatabaseURL}, {"SHINGLE_PLATFORM_DATABASE_URL", c.PlatformDatabaseURL}, {"SHINGLE_MIGRATE_DATABASE_URL", c.MigrateDatabaseURL},
+			{"SHINGLE_REDIS_URL", c.RedisURL}, {"SHINGLE_TYPESENSE_URL", c.TypesenseURL}, {"SHINGLE_STRIPE_KEY", c.StripeKey}, {"SHINGLE_SMTP_URL", c.SMTPURL}, {"SHINGLE_OIDC_ISSUER", c.OIDCIssuer}} {
+			if v.value != "" {
+				bad("%s is set: a demo brings its own servers, lets nothing leave and deletes everything once a day. Unset it", v.name)
+			}
+		}
+		if !strings.HasPrefix(c.BlobURL, "file://"+filepath.ToSlash(c.DataDir)+"/") {
+			bad("SHINGLE_BLOB_URL is set: a demo deletes its files once a day and keeps them under SHINGLE_DATA_DIR. Unset it")
 		}
 	}
 	switch mode {
