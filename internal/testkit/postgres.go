@@ -110,7 +110,7 @@ func EmptyPostgres(t testing.TB) *DB {
 func Rows(t testing.TB, super *sql.DB) map[string]string {
 	t.Helper()
 	rows, err := super.QueryContext(t.Context(), `SELECT c.relname, (xpath('/row/d/text()', query_to_xml(format(
-			'SELECT count(*) || '' '' || md5(coalesce(string_agg(md5(t::text),  ORDER BY md5(t::text)), )) AS d FROM %I t', c.relname), false, true, '')))[1]::text
+			'SELECT count(*) || '' '' || md5(coalesce(string_agg(md5(t::text), '''' ORDER BY md5(t::text)), '''')) AS d FROM %I t', c.relname), false, true, '')))[1]::text
 		FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'`)
 	if err != nil {
 		t.Fatal(err)
