@@ -12,7 +12,8 @@ import (
 )
 
 var (
-	body = regexp.MustCompile(`(?i)<body[^>]*>`)
+	// body is where a page begins; a link that skips to the content stays its first.
+	body = regexp.MustCompile(`(?i)<body[^>]*>(\s*<a [^>]*skip[^>]*>[^<]*</a>)?`)
 	lang = regexp.MustCompile(`(?i)<html[^>]*\slang="?([a-z]{2})`)
 )
 

@@ -64,7 +64,7 @@ func TestNextReset(t *testing.T) {
 func TestBanner(t *testing.T) {
 	t.Parallel()
 	d := newDemo(t, time.Date(2026, 11, 30, 20, 30, 0, 0, time.UTC))
-	const page = `<!doctype html><html lang="de-DE" class="x"><head></head><body class="y"><p>Hallo</p></body></html>`
+	const page = `<!doctype html><html lang="de-DE" class="x"><head></head><body class="y"><a class="skip-link" href="#c">Zum Inhalt</a><p>Hallo</p></body></html>`
 	h := d.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Accept-Encoding") != "" || r.Header.Get("If-None-Match") != "" {
 			t.Error("the product is asked for a compressed or a kept page")
@@ -115,7 +115,7 @@ func TestBanner(t *testing.T) {
 	for path, status := range map[string]int{"/page": 200, "/lost": 404} {
 		w := get(path, "document")
 		body := w.Body.String()
-		if w.Code != status || !strings.Contains(body, `<body class="y"><link rel="stylesheet" href="/.demo/demo.css"><div class="shingle-demo"`) || !strings.HasSuffix(body, "<p>Hallo</p></body></html>") {
+		if w.Code != status || !strings.Contains(body, `<body class="y"><a class="skip-link" href="#c">Zum Inhalt</a><link rel="stylesheet" href="/.demo/demo.css"><aside class="shingle-demo"`) || !strings.HasSuffix(body, "<p>Hallo</p></body></html>") {
 			t.Errorf("%s: %d %s", path, w.Code, body)
 		}
 		if !strings.Contains(body, "um 03:00 UTC neu, in 6 Stunden") || !strings.Contains(body, `href="https://demo.example/demo"`) {
