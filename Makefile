@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run build sbom reproduce test check bench chaos bench-go bench-compare deps tools reset fmt go
+.PHONY: help run build sbom reproduce test check bench chaos pitr bench-go bench-compare deps tools reset fmt go
 
 # Where Go's own installer puts it, for shells that do not know yet.
 export PATH := $(PATH):/usr/local/go/bin
@@ -40,6 +40,9 @@ bench: build deps ## Measure serve and worker as users meet them; BENCH=full: 1,
 
 chaos: build deps ## Let things go wrong under load and see what was promised kept; CHAOS=long: for 30 minutes
 	@go run ./cmd/bench -chaos -boards 8 -listings 60 -large 0 $(if $(filter long,$(CHAOS)),-long 30m)
+
+pitr: deps ## Try point-in-time recovery with a local archive, from nothing
+	@scripts/pitr-drill.sh
 
 bench-go: deps bin/tools/pebble ## Run the Go benchmarks, each bar of the design among them
 	@scripts/bench.sh

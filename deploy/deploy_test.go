@@ -92,6 +92,8 @@ func TestChartRefusesWhatCannotWork(t *testing.T) {
 		"no Redis at all":             "redis.enabled=false",
 		"an unknown way in":           "expose.type=gateway",
 		"a file store of no kind":     "files.url=ftp://files",
+		"a backup to nowhere":         "backup.enabled=true",
+		"a backup without a past":     "backup.enabled=true,backup.existingClaim=x,backup.keep=0",
 	} {
 		if out, err := render(helm, "--set", set); err == nil {
 			t.Errorf("%s (%s) renders:\n%.300s", why, set, out)
@@ -164,16 +166,26 @@ func TestEveryPodIsLocked(t *testing.T) {
 					Template struct {
 						Spec pod `yaml:"spec"`
 					} `yaml:"template"`
+					JobTemplate struct {
+						Spec struct {
+							Template struct {
+								Spec pod `yaml:"spec"`
+							} `yaml:"template"`
+						} `yaml:"spec"`
+					} `yaml:"jobTemplate"`
 				} `yaml:"spec"`
 			}
 			if err := yaml.Unmarshal([]byte(doc), &o); err != nil {
 				t.Fatalf("%s: %v", values, err)
 			}
-			if !slices.Contains([]string{"Deployment", "StatefulSet", "Job"}, o.Kind) {
+			if !slices.Contains([]string{"Deployment", "StatefulSet", "Job", "CronJob"}, o.Kind) {
 				continue
 			}
 			pods++
 			p := o.Spec.Template.Spec
+			if o.Kind == "CronJob" {
+				p = o.Spec.JobTemplate.Spec.Template.Spec
+			}
 			if !p.SecurityContext.RunAsNonRoot || p.AutomountServiceAccountToken == nil || *p.AutomountServiceAccountToken {
 				t.Errorf("%s: a %s may run as root or gets a token", values, o.Kind)
 			}

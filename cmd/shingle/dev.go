@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -56,6 +57,7 @@ type devWorld struct {
 	closes []func()
 	pages  map[string]http.Handler // by host
 	dev    devLinks
+	demo   *demoRound // nil in dev
 }
 
 func runDev(ctx context.Context, out, logs io.Writer) (err error) {
@@ -69,7 +71,20 @@ func runDev(ctx context.Context, out, logs io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Release()) }()
-	w := &devWorld{cfg: cfg, pages: map[string]http.Handler{}}
+	return (&devWorld{cfg: cfg}).run(ctx, out, begun, func(h http.Handler) (func(context.Context) error, error) {
+		l, err := net.Listen("tcp", cfg.Listen)
+		if err != nil {
+			return nil, fmt.Errorf("SHINGLE_LISTEN: %w", err)
+		}
+		return func(ctx context.Context) error { return serveOn(ctx, l, h) }, nil
+	})
+}
+
+// run provides the servers and lives between them until ctx ends. serve is given
+// the handler once there is one.
+func (w *devWorld) run(ctx context.Context, out io.Writer, begun time.Time, serve func(http.Handler) (func(context.Context) error, error)) (err error) {
+	cfg := w.cfg
+	w.pages = map[string]http.Handler{}
 	defer func() {
 		for i := len(w.closes) - 1; i >= 0; i-- {
 			w.closes[i]()
@@ -77,6 +92,11 @@ func runDev(ctx context.Context, out, logs io.Writer) (err error) {
 	}()
 	if err := w.provide(ctx); err != nil {
 		return err
+	}
+	if w.demo != nil {
+		if err := w.demo.clear(ctx, cfg); err != nil {
+			return err
+		}
 	}
 	if err := migrations.Up(ctx, cfg.MigrateDatabaseURL, cfg.DatabaseURL, cfg.PlatformDatabaseURL); err != nil {
 		return fmt.Errorf("bringing the schema up to date: %w", err)
@@ -95,6 +115,9 @@ func runDev(ctx context.Context, out, logs io.Writer) (err error) {
 	if w.sim != nil {
 		a.demoOnboard = w.sim.CompleteOnboarding
 	}
+	if w.demo != nil {
+		a.stayInside()
+	}
 	if err := a.registerTasks(ctx); err != nil {
 		return err
 	}
@@ -102,12 +125,17 @@ func runDev(ctx context.Context, out, logs io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", cfg.Listen)
-	if err != nil {
-		return fmt.Errorf("SHINGLE_LISTEN: %w", err)
+	h = w.route(h)
+	if w.demo != nil {
+		if h, err = w.demo.wrap(a, w, h); err != nil {
+			return err
+		}
 	}
-	parts := append(w.parts, a.background, a.work,
-		func(ctx context.Context) error { return serveOn(ctx, l, w.route(h)) },
+	serving, err := serve(h)
+	if err != nil {
+		return err
+	}
+	parts := append(w.parts, a.background, a.work, serving,
 		func(ctx context.Context) error {
 			return listenAndServe(ctx, "SHINGLE_OPS_LISTEN", cfg.OpsListen, opsHandler(a.registry, a.ready))
 		},
@@ -119,8 +147,15 @@ func runDev(ctx context.Context, out, logs io.Writer) (err error) {
 			if err := a.platform.Write(ctx, staff.Count); err != nil {
 				return err
 			}
+			if w.demo != nil {
+				w.demo.seeded()
+				return w.demo.say(out, a, time.Since(begun))
+			}
 			return w.table(out, a, time.Since(begun))
 		})
+	if w.demo != nil {
+		parts = append(parts, w.demo.wait)
+	}
 	return together(ctx, parts...)
 }
 
@@ -186,8 +221,8 @@ func (w *devWorld) mail() error {
 	w.cfg.SMTPURL = "smtp://" + l.Addr().String()
 	w.parts = append(w.parts, func(ctx context.Context) error { return box.Serve(ctx, l) })
 	w.box = box
-	w.pages["mail.localhost"] = box.Page("/mail")
-	w.dev.links = append(w.dev.links, console.Link{Label: "Mail: every message sent on this machine", URL: w.url("mail.localhost", "/mail")})
+	w.pages[w.host("mail")] = box.Page("/mail")
+	w.dev.links = append(w.dev.links, console.Link{Label: "Mail: every message sent on this machine", URL: w.url("mail", "/mail")})
 	return nil
 }
 
@@ -211,28 +246,43 @@ func (w *devWorld) stripe() error {
 	}
 	// The simulator calls this process by number: *.localhost is a browser's word.
 	hook := "http://127.0.0.1:" + port + billing.WebhookPath
-	w.sim = stripesim.New(stripesim.Options{BaseURL: strings.TrimSuffix(w.url("stripe.localhost", "/"), "/"), StatePath: filepath.Join(c.DataDir, "stripe.json"), Name: "Shingle", Now: time.Now,
+	w.sim = stripesim.New(stripesim.Options{BaseURL: strings.TrimSuffix(w.url("stripe", "/"), "/"), StatePath: filepath.Join(c.DataDir, "stripe.json"), Name: "Shingle", Now: time.Now,
 		Log: slog.New(slog.DiscardHandler), Endpoints: []stripesim.Endpoint{{URL: hook, Secret: "whsec_" + secret}, {URL: hook, Secret: "whsec_" + secret, Connect: true}}})
 	c.StripeKey, c.StripeAPIBase, c.StripeWebhookSecrets = "sk_test_shingle_dev", "http://"+l.Addr().String(), []string{"whsec_" + secret}
 	w.parts = append(w.parts, func(ctx context.Context) error { return serveOn(ctx, l, w.sim.Handler()) }, w.sim.Run)
 	w.closes = append(w.closes, func() { _ = w.sim.Close() })
-	w.pages["stripe.localhost"] = w.sim.Handler()
-	w.dev.stripe = strings.TrimSuffix(w.url("stripe.localhost", "/"), "/")
-	w.dev.links = append(w.dev.links, console.Link{Label: "Stripe simulator: accounts, payments, events", URL: w.url("stripe.localhost", "/")})
+	w.pages[w.host("stripe")] = w.sim.Handler()
+	w.dev.stripe = strings.TrimSuffix(w.url("stripe", "/"), "/")
+	w.dev.links = append(w.dev.links, console.Link{Label: "Stripe simulator: accounts, payments, events", URL: w.url("stripe", "/")})
 	return nil
 }
 
-// url is an address on the listener, for pages of dev alone.
-func (w *devWorld) url(host, path string) string {
+// host is the name of a page of dev alone: a demo's are for the world.
+func (w *devWorld) host(name string) string {
+	if w.demo != nil {
+		return name + "." + w.cfg.BoardDomain
+	}
+	return name + ".localhost"
+}
+
+// url is the address of a page of dev alone.
+func (w *devWorld) url(name, path string) string {
+	if w.demo != nil {
+		if u, err := url.Parse(w.cfg.PublicURL); err == nil {
+			u.Host = w.host(name) + strings.TrimPrefix(u.Host, u.Hostname())
+			return u.Scheme + "://" + u.Host + path
+		}
+	}
 	_, port, _ := net.SplitHostPort(w.cfg.Listen)
-	return "http://" + host + ":" + port + path
+	return "http://" + w.host(name) + ":" + port + path
 }
 
 // route gives dev's own hosts their pages, and all others the product.
 func (w *devWorld) route(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		// Every sign-in link is on the mail page: it is for this machine alone.
-		if page := w.pages[string(tenant.NormaliseHost(nil, r.Host))]; page != nil && fromHere(r) {
+		// Every sign-in link is on the mail page: it is for this machine alone, but in
+		// a demo, where everybody is let in anyway.
+		if page := w.pages[string(tenant.NormaliseHost(nil, r.Host))]; page != nil && (w.demo != nil || fromHere(r)) {
 			if r.URL.Path == "/" && strings.HasPrefix(r.Host, "mail.") {
 				http.Redirect(rw, r, "/mail", http.StatusFound)
 				return

@@ -56,7 +56,7 @@ func root() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(serveCmd(), workerCmd(), devCmd(), migrateCmd(), boardCmd(), domainCmd(), staffCmd(), searchCmd(), seedCmd(), stripeCmd(), doctorCmd())
+	cmd.AddCommand(serveCmd(), workerCmd(), devCmd(), demoCmd(), migrateCmd(), boardCmd(), domainCmd(), staffCmd(), searchCmd(), seedCmd(), stripeCmd(), backupCmd(), restoreCmd(), doctorCmd())
 	return cmd
 }
 

@@ -65,6 +65,8 @@ type Config struct {
 	MailSPF   string `env:"SHINGLE_MAIL_SPF"`
 	SecretKey string `env:"SHINGLE_SECRET_KEY" secret:"all"`
 	BlobURL   string `env:"SHINGLE_BLOB_URL" secret:"url"`
+	// BackupKey holds age keys: public ones for backup, a private one for restore.
+	BackupKey string `env:"SHINGLE_BACKUP_KEY" secret:"all"`
 
 	// OIDC is the provider that operators may sign in at, besides the platform's
 	// own ways.
@@ -165,6 +167,12 @@ func Names() []string {
 }
 
 func (c *Config) defaults(mode string) {
+	if mode == "demo" {
+		if c.DataDir == ".shingle" {
+			c.DataDir = ".shingle-demo" // what dev keeps is not deleted every night
+		}
+		mode = "dev"
+	}
 	if c.OpsListen == "" {
 		c.OpsListen = "127.0.0.1:9090"
 		if mode == "worker" {
@@ -311,6 +319,17 @@ func (c *Config) check(mode string, before Problems) Problems {
 			bad("%s is missing: %s", name, what)
 		}
 	}
+	if mode == "demo" {
+		for _, v := range []struct{ name, value string }{{"SHINGLE_DATABASE_URL", c.DatabaseURL}, {"SHINGLE_PLATFORM_DATABASE_URL", c.PlatformDatabaseURL}, {"SHINGLE_MIGRATE_DATABASE_URL", c.MigrateDatabaseURL},
+			{"SHINGLE_REDIS_URL", c.RedisURL}, {"SHINGLE_TYPESENSE_URL", c.TypesenseURL}, {"SHINGLE_STRIPE_KEY", c.StripeKey}, {"SHINGLE_SMTP_URL", c.SMTPURL}, {"SHINGLE_OIDC_ISSUER", c.OIDCIssuer}} {
+			if v.value != "" {
+				bad("%s is set: a demo brings its own servers, lets nothing leave and deletes everything once a day. Unset it", v.name)
+			}
+		}
+		if !strings.HasPrefix(c.BlobURL, "file://"+filepath.ToSlash(c.DataDir)+"/") {
+			bad("SHINGLE_BLOB_URL is set: a demo deletes its files once a day and keeps them under SHINGLE_DATA_DIR. Unset it")
+		}
+	}
 	switch mode {
 	case "serve", "worker":
 		need("SHINGLE_REDIS_URL", c.RedisURL, "redis://host:6379/0")
@@ -327,6 +346,14 @@ func (c *Config) check(mode string, before Problems) Problems {
 	case "staff", "seed", "search", "doctor":
 		need("SHINGLE_DATABASE_URL", c.DatabaseURL, "the app's login")
 		need("SHINGLE_PLATFORM_DATABASE_URL", c.PlatformDatabaseURL, "the platform's login")
+	case "backup":
+		need("SHINGLE_PLATFORM_DATABASE_URL", c.PlatformDatabaseURL, "the platform's login")
+		fallthrough
+	case "restore-check":
+		need("SHINGLE_BACKUP_KEY", c.BackupKey, "`shingle backup key` makes one")
+	case "restore":
+		need("SHINGLE_BACKUP_KEY", c.BackupKey, "the private key of the backup, AGE-SECRET-KEY-1…")
+		fallthrough
 	case "migrate":
 		need("SHINGLE_MIGRATE_DATABASE_URL", c.MigrateDatabaseURL, "the owner's login")
 		need("SHINGLE_DATABASE_URL", c.DatabaseURL, "the app's login, made when missing")

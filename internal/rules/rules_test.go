@@ -28,7 +28,7 @@ var layers = []struct {
 	{"tenant", []string{"tenant"}},
 	{"tasks", []string{"tasks"}},
 	{"ground", []string{"mail", "authz"}},
-	{"features", []string{"listings", "search", "billing", "candidates", "accounts", "themes", "domains", "archive"}},
+	{"features", []string{"listings", "search", "billing", "candidates", "accounts", "themes", "domains", "archive", "backup"}},
 	{"doctor", []string{"doctor"}},
 	{"web", []string{"web"}},
 	{"cmd", []string{"cmd", "deploy"}},

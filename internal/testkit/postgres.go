@@ -105,6 +105,31 @@ func EmptyPostgres(t testing.TB) *DB {
 	return d
 }
 
+// Rows tells of each table how many rows it has and a digest of them, whatever
+// their order, as somebody sees it who sees through row level security.
+func Rows(t testing.TB, super *sql.DB) map[string]string {
+	t.Helper()
+	rows, err := super.QueryContext(t.Context(), `SELECT c.relname, (xpath('/row/d/text()', query_to_xml(format(
+			'SELECT count(*) || '' '' || md5(coalesce(string_agg(md5(t::text), '''' ORDER BY md5(t::text)), '''')) AS d FROM %I t', c.relname), false, true, '')))[1]::text
+		FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	out := map[string]string{}
+	for rows.Next() {
+		var table, digest string
+		if err := rows.Scan(&table, &digest); err != nil {
+			t.Fatal(err)
+		}
+		out[table] = digest
+	}
+	if err := rows.Err(); err != nil || len(out) == 0 {
+		t.Fatalf("%d tables: %v", len(out), err)
+	}
+	return out
+}
+
 var serial atomic.Int64
 
 // opened is the pool that clones databases, for Main to close.

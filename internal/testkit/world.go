@@ -3,6 +3,7 @@ package testkit
 import (
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"log/slog"
 	"testing"
 	"time"
@@ -21,6 +22,17 @@ type World struct {
 	Platform *tenant.Platform
 	Boards   *tenant.Resolver
 	Notifier *tenant.Notifier
+
+	pools []*sql.DB
+}
+
+// Hangup closes the world's connections, for tests of what wants to be alone with
+// the database; they are opened again when used.
+func (w *World) Hangup(t testing.TB) {
+	t.Helper()
+	for _, p := range w.pools {
+		p.SetMaxIdleConns(0)
+	}
 }
 
 // NewWorld opens the doors on a clone of the migrated template. Notifications
@@ -38,7 +50,7 @@ func NewWorld(t testing.TB) *World {
 	}
 	t.Cleanup(func() { _, _ = app.Close(), platform.Close() })
 	n := tenant.NewNotifier(db.App, slog.New(slog.DiscardHandler))
-	w := &World{PG: db, DB: tenant.NewDB(app, n), Platform: tenant.NewPlatform(platform, n), Notifier: n}
+	w := &World{PG: db, DB: tenant.NewDB(app, n), Platform: tenant.NewPlatform(platform, n), Notifier: n, pools: []*sql.DB{app, platform}}
 	w.Boards = tenant.NewResolver(w.Platform, slog.New(slog.DiscardHandler), time.Now)
 	w.Boards.Attach(n)
 	return w

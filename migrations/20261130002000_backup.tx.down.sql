@@ -1,0 +1,1 @@
+REVOKE SELECT ON bun_migrations FROM shingle_platform;
