@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"text/tabwriter"
 	"time"
 
@@ -54,6 +55,7 @@ type devWorld struct {
 	closes []func()
 	pages  map[string]http.Handler // by host
 	dev    devLinks
+	app    atomic.Pointer[app] // once it is built
 }
 
 func runDev(ctx context.Context, out io.Writer) (err error) {
@@ -83,11 +85,12 @@ func runDev(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	a, err := build(ctx, cfg, log)
+	a, err := build(ctx, cfg, log, w.planNow())
 	if err != nil {
 		return err
 	}
 	defer a.close()
+	w.app.Store(a)
 	if err := a.exemptDemo(); err != nil {
 		return err
 	}
@@ -211,13 +214,31 @@ func (w *devWorld) stripe() error {
 	// The simulator calls this process by number: *.localhost is a browser's word.
 	hook := "http://127.0.0.1:" + port + billing.WebhookPath
 	w.sim = stripesim.New(stripesim.Options{BaseURL: strings.TrimSuffix(w.url("stripe.localhost", "/"), "/"), StatePath: filepath.Join(c.DataDir, "stripe.json"), Name: "Shingle", Now: time.Now,
-		Log: slog.New(slog.DiscardHandler), Endpoints: []stripesim.Endpoint{{URL: hook, Secret: "whsec_" + secret}, {URL: hook, Secret: "whsec_" + secret, Connect: true}}})
+		Log: slog.New(slog.DiscardHandler), Advanced: w.liveDay, ClockNote: "This program's plans follow it: trials, periods, failed cards and the ladder of a board that does not pay, " +
+			"with the mails of each step. Sign a board up, move the clock, and look at its page Plan; the pages of the demo's boards pay nothing and change nothing.",
+		Endpoints: []stripesim.Endpoint{{URL: hook, Secret: "whsec_" + secret}, {URL: hook, Secret: "whsec_" + secret, Connect: true}}})
 	c.StripeKey, c.StripeAPIBase, c.StripeWebhookSecrets = "sk_test_shingle_dev", "http://"+l.Addr().String(), []string{"whsec_" + secret}
 	w.parts = append(w.parts, func(ctx context.Context) error { return serveOn(ctx, l, w.sim.Handler()) }, w.sim.Run)
 	w.closes = append(w.closes, func() { _ = w.sim.Close() })
 	w.pages["stripe.localhost"] = w.sim.Handler()
 	w.dev.stripe = strings.TrimSuffix(w.url("stripe.localhost", "/"), "/")
-	w.dev.links = append(w.dev.links, console.Link{Label: "Stripe simulator: accounts, payments, events", URL: w.url("stripe.localhost", "/")})
+	w.dev.links = append(w.dev.links, console.Link{Label: "Stripe simulator: accounts, payments, events, and a clock that walks a board through its year", URL: w.url("stripe.localhost", "/")})
+	return nil
+}
+
+// planNow is the time that plans live in: the simulator's own, where there is one.
+func (w *devWorld) planNow() func() time.Time {
+	if w.sim == nil {
+		return time.Now
+	}
+	return w.sim.Clock
+}
+
+// liveDay follows the simulator's clock through one more day.
+func (w *devWorld) liveDay(ctx context.Context) error {
+	if a := w.app.Load(); a != nil {
+		return a.liveDay(ctx)
+	}
 	return nil
 }
 
