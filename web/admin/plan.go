@@ -26,11 +26,11 @@ func (a *Admin) planRoutes() []route.Route {
 	return []route.Route{
 		{Method: GET, Path: "/admin/plan", Handle: a.plan, Can: read},
 		{Method: GET, Path: "/admin/plan/change", Handle: a.previewPlan, Can: manage},
-		{Method: POST, Path: "/admin/plan/subscribe", Handle: a.subscribe, Can: manage},
-		{Method: POST, Path: "/admin/plan/change", Handle: a.changePlan, Can: manage},
-		{Method: POST, Path: "/admin/plan/cancel", Handle: a.cancelPlan, Can: manage},
-		{Method: POST, Path: "/admin/plan/keep", Handle: a.keepPlan, Can: manage},
-		{Method: POST, Path: "/admin/plan/portal", Handle: a.planPortal, Can: manage},
+		{Method: POST, Path: "/admin/plan/subscribe", Handle: a.subscribe, Can: manage, StepUp: true},
+		{Method: POST, Path: "/admin/plan/change", Handle: a.changePlan, Can: manage, StepUp: true},
+		{Method: POST, Path: "/admin/plan/cancel", Handle: a.cancelPlan, Can: manage, StepUp: true},
+		{Method: POST, Path: "/admin/plan/keep", Handle: a.keepPlan, Can: manage, StepUp: true},
+		{Method: POST, Path: "/admin/plan/portal", Handle: a.planPortal, Can: manage, StepUp: true},
 	}
 }
 
