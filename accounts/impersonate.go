@@ -337,12 +337,6 @@ func (i *Impersonation) record(ctx context.Context, tx bun.IDB, by tenant.Actor,
 		detail[k] = v
 	}
 	a := authz.Act{Act: act, ObjectKind: "operator", ObjectID: i.OperatorID.String(), Detail: detail,
-		Personal: map[string]any{"operator": i.Operator, "staff": i.Staff}, Board: i.TenantID}
-	ctx = tenant.WithActor(tenant.With(ctx, nil), by)
-	if err := authz.Record(ctx, tx, a); err != nil {
-		return err
-	}
-	a.Board = tenant.Nil
-	a.Detail["board"] = i.TenantID.String()
-	return authz.Record(ctx, tx, a)
+		Personal: map[string]any{"operator": i.Operator, "staff": i.Staff}}
+	return authz.RecordOnBoard(tenant.WithActor(ctx, by), tx, i.TenantID, a)
 }

@@ -33,6 +33,11 @@ type Act struct {
 // context's board's, else the platform's; who acted and the request's id come
 // from the context.
 func Record(ctx context.Context, tx bun.IDB, a Act) error {
+	_, err := record(ctx, tx, a)
+	return err
+}
+
+func record(ctx context.Context, tx bun.IDB, a Act) (uuid.UUID, error) {
 	board := a.Board
 	if t := tenant.From(ctx); t != nil && board.IsNil() {
 		board = t.ID
@@ -50,21 +55,44 @@ func Record(ctx context.Context, tx bun.IDB, a Act) error {
 	}
 	detail, err := object(a.Detail)
 	if err != nil {
-		return fmt.Errorf("audit %s: %w", a.Act, err)
+		return uuid.Nil, fmt.Errorf("audit %s: %w", a.Act, err)
 	}
 	private, err := object(personal)
 	if err != nil {
-		return fmt.Errorf("audit %s: %w", a.Act, err)
+		return uuid.Nil, fmt.Errorf("audit %s: %w", a.Act, err)
 	}
+	id := tenant.NewRowID()
 	_, err = tx.NewRaw(`INSERT INTO audit_log (tenant_id, id, actor_kind, actor_id, impersonator_id, act, object_kind, object_id, detail, personal, request_id)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?::jsonb, ?::jsonb, ?)`,
-		board, tenant.NewRowID(), string(actor.Kind), actor.NullID(), actor.NullImpersonator(), a.Act, a.ObjectKind, a.ObjectID, detail, private,
+		board, id, string(actor.Kind), actor.NullID(), actor.NullImpersonator(), a.Act, a.ObjectKind, a.ObjectID, detail, private,
 		tenant.RequestIDFrom(ctx)).Exec(ctx)
 	if err != nil {
-		return fmt.Errorf("audit %s: %w", a.Act, err)
+		return id, fmt.Errorf("audit %s: %w", a.Act, err)
 	}
-	return nil
+	return id, nil
 }
+
+// RecordOnBoard writes what the platform's staff did to a board into both logs,
+// in a platform transaction: the board's own, where its admins see it as the
+// platform's act, and the platform's, which names the board and the other line.
+func RecordOnBoard(ctx context.Context, tx bun.IDB, board tenant.ID, a Act) error {
+	ctx = tenant.With(ctx, nil)
+	a.Board = board
+	line, err := record(ctx, tx, a)
+	if err != nil {
+		return err
+	}
+	a.Board, a.Detail = tenant.Nil, maps.Clone(a.Detail)
+	if a.Detail == nil {
+		a.Detail = map[string]any{}
+	}
+	a.Detail["board"], a.Detail[BoardLine] = board.String(), line.String()
+	return Record(ctx, tx, a)
+}
+
+// BoardLine is the detail by which a line of the platform's log names its twin
+// in a board's.
+const BoardLine = "board_line"
 
 func object(m map[string]any) (string, error) {
 	if len(m) == 0 {

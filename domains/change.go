@@ -237,7 +237,7 @@ func (s *Service) Release(ctx context.Context, tx bun.IDB, board tenant.ID, host
 	if err := tenant.Touched(res, err, "reserved host"); err != nil {
 		return err
 	}
-	return authz.Record(ctx, tx, authz.Act{Act: "domain.released", ObjectKind: "domain", ObjectID: host, Board: board})
+	return authz.RecordOnBoard(ctx, tx, board, authz.Act{Act: "domain.released", ObjectKind: "domain", ObjectID: host})
 }
 
 // MayOrder tells whether a certificate may be ordered for a host now: its

@@ -282,24 +282,39 @@ func (s *Store) Remove(ctx context.Context, tx bun.IDB, id uuid.UUID, reason str
 // listing whose time has run out meanwhile is expired.
 // Kinds: fault.NotFound, fault.Conflict when it is neither removed nor rejected.
 func (s *Store) Restore(ctx context.Context, tx bun.IDB, id uuid.UUID) (*Listing, error) {
-	l, err := s.Lock(ctx, tx, id)
+	l, to, err := s.restores(ctx, tx, id)
 	if err != nil {
 		return nil, err
 	}
+	return l, s.move(ctx, tx, l, to, "undone")
+}
+
+// RestoresTo is the state that Restore would bring a listing back to; its row is
+// locked. Kinds as of Restore.
+func (s *Store) RestoresTo(ctx context.Context, tx bun.IDB, id uuid.UUID) (State, error) {
+	_, to, err := s.restores(ctx, tx, id)
+	return to, err
+}
+
+func (s *Store) restores(ctx context.Context, tx bun.IDB, id uuid.UUID) (*Listing, State, error) {
+	l, err := s.Lock(ctx, tx, id)
+	if err != nil {
+		return nil, "", err
+	}
 	if l.State != Removed && l.State != Rejected {
-		return nil, fault.New(fault.Conflict, "the listing is %s: there is nothing to undo", l.State)
+		return nil, "", fault.New(fault.Conflict, "the listing is %s: there is nothing to undo", l.State)
 	}
 	last := new(Move)
 	err = tenant.One(ctx, tx.NewSelect().Model(last).Where("m.listing_id = ?", id).Where("m.to_state = ?", l.State).
 		OrderExpr("m.at DESC, m.id DESC").Limit(1), "move")
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	to := last.From
 	if to.Running() && to != Scheduled && (l.EndsAt == nil || !l.EndsAt.After(s.now())) {
 		to = Expired
 	}
-	return l, s.move(ctx, tx, l, to, "undone")
+	return l, to, nil
 }
 
 // Move takes a listing to a state by hand, as the table allows; already there

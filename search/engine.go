@@ -35,6 +35,9 @@ type Engine interface {
 	// Rebuild makes the index anew from all documents, without a moment in which
 	// a search finds less. Writes that arrive meanwhile are kept.
 	Rebuild(ctx context.Context, all Documents) error
+	// Drop removes all that the engine keeps of the board, keys too. The board's
+	// own row may be gone by then; what is gone already is fine.
+	Drop(ctx context.Context) error
 	// Versions is what the index holds: listing id to version.
 	Versions(ctx context.Context) (map[uuid.UUID]int64, error)
 	// Health is nil when the engine can answer.

@@ -254,5 +254,17 @@ func (s *Service) label(ctx context.Context, r *Result, read func(tenant.Fn) err
 	return nil
 }
 
+// Drop removes a board that is no more from every engine. Again it is a no-op.
+func (s *Service) Drop(ctx context.Context, board tenant.ID) error {
+	ctx = tenant.With(ctx, &tenant.Tenant{ID: board})
+	if err := s.local.Drop(ctx); err != nil {
+		return err
+	}
+	if s.remote == nil {
+		return nil
+	}
+	return s.remote.Drop(ctx)
+}
+
 // Health is nil when searches can be answered: by Postgres, at the least.
 func (s *Service) Health(ctx context.Context) error { return s.local.Health(ctx) }

@@ -33,13 +33,16 @@ var steppedUp = []string{
 	"GET /admin/mail/log.csv", "GET /admin/orders.csv", "GET /admin/payouts", "GET /admin/payouts/statement.csv", "GET /admin/team", "GET /admin/team/roles", "GET /admin/team/roles/edit",
 	"GET /admin/team/roles/new", "GET /ownership", "GET /staff/announcements.csv", "GET /staff/audit.csv", "GET /staff/boards.csv", "GET /staff/boards/:id/timeline.csv",
 	"GET /staff/domains.csv", "GET /staff/events.csv", "GET /staff/figures.csv", "GET /staff/flags.csv", "GET /staff/mail/log.csv", "GET /staff/mail/suppressed.csv", "GET /staff/orders.csv",
-	"GET /staff/plans.csv", "GET /staff/tasks.csv", "GET /staff/team.csv",
-	"POST /admin/access", "POST /admin/access/invite", "POST /admin/domains", "POST /admin/domains/:host/certificate", "POST /admin/domains/:host/check", "POST /admin/domains/:host/primary",
-	"POST /admin/domains/:host/remove", "POST /admin/domains/base", "POST /admin/domains/base/check", "POST /admin/domains/platform", "POST /admin/export", "POST /admin/export/:id/delete",
-	"POST /admin/export/:id/link", "POST /admin/export/download", "POST /admin/members/:id/remove", "POST /admin/members/:id/restore", "POST /admin/members/:id/role",
-	"POST /admin/payouts/dashboard", "POST /admin/payouts/onboard", "POST /admin/payouts/reconcile", "POST /admin/team/invite", "POST /admin/team/offer", "POST /admin/team/offer/withdraw",
-	"POST /admin/team/resend", "POST /admin/team/roles", "POST /admin/team/roles/delete", "POST /admin/team/roles/edit", "POST /admin/team/withdraw", "POST /ownership",
-	"POST /staff/boards/:id/act-as", "POST /staff/boards/:id/act-as/:visit/enter",
+	"GET /staff/plans.csv", "GET /staff/tasks.csv", "GET /staff/team.csv", "POST /admin/access", "POST /admin/access/invite", "POST /admin/domains", "POST /admin/domains/:host/certificate",
+	"POST /admin/domains/:host/check", "POST /admin/domains/:host/primary", "POST /admin/domains/:host/remove", "POST /admin/domains/base", "POST /admin/domains/base/check",
+	"POST /admin/domains/platform", "POST /admin/export", "POST /admin/export/:id/delete", "POST /admin/export/:id/link", "POST /admin/export/download", "POST /admin/members/:id/remove",
+	"POST /admin/members/:id/restore", "POST /admin/members/:id/role", "POST /admin/orders/:id/refund", "POST /admin/payouts/dashboard", "POST /admin/payouts/onboard",
+	"POST /admin/payouts/reconcile", "POST /admin/plan/cancel", "POST /admin/plan/change", "POST /admin/plan/keep", "POST /admin/plan/portal", "POST /admin/plan/subscribe",
+	"POST /admin/team/invite", "POST /admin/team/offer", "POST /admin/team/offer/withdraw", "POST /admin/team/resend", "POST /admin/team/roles", "POST /admin/team/roles/delete",
+	"POST /admin/team/roles/edit", "POST /admin/team/withdraw", "POST /ownership", "POST /staff/boards/:id/act-as", "POST /staff/boards/:id/act-as/:visit/enter", "POST /staff/boards/:id/comp",
+	"POST /staff/boards/:id/comp-end", "POST /staff/boards/:id/credit", "POST /staff/boards/:id/delete", "POST /staff/boards/:id/fee", "POST /staff/boards/:id/plan",
+	"POST /staff/boards/:id/resume", "POST /staff/boards/:id/suspend", "POST /staff/boards/:id/trial", "POST /staff/plans", "POST /staff/plans/edit/:id", "POST /staff/plans/edit/:id/archive",
+	"POST /staff/team/:id/remove", "POST /staff/team/:id/restore", "POST /staff/team/:id/role", "POST /staff/team/invite", "POST /staff/team/resend", "POST /staff/team/withdraw",
 }
 
 func TestRoutesThatAskForAFreshSecondFactor(t *testing.T) {
@@ -51,8 +54,13 @@ func TestRoutesThatAskForAFreshSecondFactor(t *testing.T) {
 			got = append(got, r.Method+" "+r.Path)
 		} else if ok {
 			// Whatever is about these has the mark, however it is called. Staff have
-			// proven a factor when they signed in.
+			// proven a factor when they signed in, and do it again for what costs.
 			board := strings.HasPrefix(r.Path, "/admin")
+			// What moves money or ends a board, too, on either console.
+			if o := e.Object; r.Method == route.POST && (e.Object == "plan" || o == "order" && e.Action == "refund" || o == "staff" && e.Action == "manage" ||
+				o == "board" && (e.Action == "suspend" || e.Action == "delete" || e.Action == "fee")) {
+				t.Errorf("%s %s (%s) asks for no fresh second factor", r.Method, r.Path, e.Action)
+			}
 			if o := e.Object; board && (o == "payout" || o == "domain" || o == "team" || o == "role") || board && strings.HasPrefix(r.Path, "/admin/export") || strings.HasSuffix(r.Path, ".csv") && o != "import" {
 				t.Errorf("%s %s (%s) asks for no fresh second factor", r.Method, r.Path, e.Action)
 			}

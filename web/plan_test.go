@@ -185,6 +185,107 @@ func TestThePlanLimitsAtTheForms(t *testing.T) {
 	}
 }
 
+// What was removed comes back as far as the plan has room, one by one or many at
+// once; what does not fit stays as it is, and the notice says why.
+func TestRestoringAsksThePlan(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	board := h.Board(t, "acme")
+	h.sold(t, board, plans.Limits{plans.Listings: 2})
+	owner := h.handedOver(t, h.signedIn(t, board.ID, authz.Owner), board)
+	post := func(title string) {
+		t.Helper()
+		res := h.submit(t, "acme.localhost", "/admin/listings", owner, url.Values{"title": {title}, "company": {"Harbour"}, "employment_type": {"full_time"}, "workplace": {"remote"}, "countries": {"DE"},
+			"description": {"Build cranes with us, day after day, at the harbour."}, "apply_method": {"board"}, "days": {"30"}})
+		if res.StatusCode != http.StatusSeeOther {
+			t.Fatalf("posting %s: %d %.800s", title, res.StatusCode, read(t, res))
+		}
+	}
+	ids := func(state listings.State) (out []string) {
+		t.Helper()
+		err := h.Platform.Read(t.Context(), func(ctx context.Context, tx bun.IDB) error {
+			return tx.NewRaw(`SELECT id::text FROM listings WHERE tenant_id = ? AND state = ? ORDER BY id`, board.ID, string(state)).Scan(ctx, &out)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	bulk := func(act string, ids []string) *url.URL {
+		t.Helper()
+		res := h.submit(t, "acme.localhost", "/admin/listings/bulk", owner, url.Values{"act": {act}, "id": ids})
+		to, err := url.Parse(res.Header.Get("Location"))
+		if err != nil || res.StatusCode != http.StatusSeeOther {
+			t.Fatalf("%s: %d to %v: %.800s", act, res.StatusCode, to, read(t, res))
+		}
+		return to
+	}
+	post("Crane driver")
+	post("Harbour pilot")
+	both := ids(listings.Live)
+	bulk("remove", both)
+	post("Diver")
+	if q := bulk("restore", both).Query(); q.Get("ok") != "listings.restore_full" || q.Get("n") != "1" {
+		t.Errorf("the notice is %v, want one restored and a full plan", q)
+	}
+	left := ids(listings.Removed)
+	if live := ids(listings.Live); len(live) != 2 || len(left) != 1 {
+		t.Fatalf("live %v, removed %v; want two and one", live, left)
+	}
+	res := h.submit(t, "acme.localhost", "/admin/listings/"+left[0]+"/restore", owner, nil)
+	if body := read(t, res); res.StatusCode != http.StatusConflict || !strings.Contains(body, "allows 2 live listings") {
+		t.Errorf("one by itself: %d %.800s", res.StatusCode, body)
+	}
+	// Pausing frees no place, so going on needs none.
+	live := ids(listings.Live)
+	bulk("pause", live)
+	if q := bulk("resume", live).Query(); q.Get("ok") != "listings.resume" || q.Get("n") != "2" {
+		t.Errorf("going on: %v", q)
+	}
+	bulk("remove", live[:1])
+	if q := bulk("restore", left).Query(); q.Get("ok") != "listings.restore" || q.Get("n") != "1" {
+		t.Errorf("with room: %v", q)
+	}
+}
+
+// What staff do to a board stands in its own log as the platform's act, where
+// its admins read it, and in the platform's, which names the other line; the
+// timeline shows it once.
+func TestStaffActsStandInBothLogs(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	board := h.Board(t, "acme")
+	p := h.sold(t, board, plans.Limits{})
+	staffToken := h.signedIn(t, tenant.Nil, authz.Superadmin)
+	at := "/staff/boards/" + board.ID.String()
+	for path, form := range map[string]url.Values{"/suspend": {"reason": {"spam"}}, "/trial": {"days": {"3"}}, "/plan": {"plan": {p.ID.String()}}} {
+		if res := h.submit(t, platformHost, at+path, staffToken, form); res.StatusCode != http.StatusSeeOther {
+			t.Fatalf("%s: %d %.800s", path, res.StatusCode, read(t, res))
+		}
+	}
+	for _, act := range []string{"board.suspend", "plan.trial_extended", "plan.assigned"} {
+		own, platforms := h.lines(t, board.ID, act), h.lines(t, tenant.Nil, act)
+		if len(own) == 0 || len(own) != len(platforms) {
+			t.Fatalf("%s: %d lines in the board's log and %d in the platform's", act, len(own), len(platforms))
+		}
+		l, twin := own[0], platforms[0]
+		if act != "plan.assigned" && (l.ActorKind != tenant.Staff || l.Actor() == "") {
+			t.Errorf("%s: the board reads of %s %q", act, l.ActorKind, l.Actor())
+		}
+		if twin.Detail["board"] != board.ID.String() || twin.Detail[authz.BoardLine] != l.ID.String() || l.Detail["board"] != nil {
+			t.Errorf("%s: the platform's line says %v, the board's is %s with %v", act, twin.Detail, l.ID, l.Detail)
+		}
+	}
+	if body := read(t, h.call(t, platformHost, route.GET, at+"/timeline.csv?kind=audit", staffToken)); strings.Count(body, "board.suspend") != 1 {
+		t.Errorf("the timeline shows the suspension %d times: %s", strings.Count(body, "board.suspend"), body)
+	}
+	owner := h.handedOver(t, h.signedIn(t, board.ID, authz.Owner), board)
+	body := read(t, h.call(t, board.PlatformHost, route.GET, "/admin/audit?act=board.suspend", owner))
+	if !strings.Contains(body, "Platform staff") || !strings.Contains(body, "spam") {
+		t.Errorf("the board's admin reads: %.3000s", body)
+	}
+}
+
 // An employer hears that the board is full before paying, in words that are not
 // the platform's; the owner is told; room lets the same form through.
 func TestAnEmployerMeetsAFullBoard(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 	"shingle/tenant"
 )
 
-// TaskErase removes a deleted board's files: a frozen name.
+// TaskErase removes what a deleted board has outside the database: a frozen name.
 const TaskErase = "plans.erase"
 
 type erasePayload struct {
@@ -22,7 +22,8 @@ type erasePayload struct {
 }
 
 // Delete ends a board at the foot of the ladder for good: its rows go in one
-// transaction, its files by a task after it. The audit log stays, as proof, and
+// transaction, with its certificates; its files and its search by a task after it.
+// The audit log stays, as proof, and
 // says who did it. typed is the board's slug as staff typed it. Nothing calls
 // this but somebody's confirmation.
 //
@@ -59,6 +60,11 @@ func (s *Service) Delete(ctx context.Context, board tenant.ID, typed string) err
 		if err := authz.Record(ctx, tx, authz.Act{Act: "board.deleted", ObjectKind: "board", ObjectID: board.String(), Detail: map[string]any{"slug": typed}}); err != nil {
 			return err
 		}
+		if s.leave != nil {
+			if err := s.leave(ctx, tx, board); err != nil {
+				return err
+			}
+		}
 		// These have no key to the board, since the platform has rows in them too.
 		for _, table := range []string{"casbin_rules", "mails", "mail_suppressions", "tasks"} {
 			if _, err := tx.NewRaw(`DELETE FROM ? WHERE tenant_id = ?`, bun.Ident(table), board).Exec(ctx); err != nil {
@@ -90,7 +96,8 @@ func (s *Service) deletable(ctx context.Context, board tenant.ID, typed string) 
 	return b, err
 }
 
-// eraseTask removes the files; a file that is gone already is no error.
+// eraseTask does what the deletion's transaction could not; done again it finds
+// nothing.
 func (s *Service) eraseTask(ctx context.Context, t *tasks.Task) error {
 	var p erasePayload
 	if err := t.Decode(&p); err != nil {

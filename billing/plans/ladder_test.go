@@ -67,10 +67,12 @@ func TestTheWalkLeavesNoticeBetweenSteps(t *testing.T) {
 }
 
 // A year of a board: it tries, pays, grows, its card fails, it goes down the
-// ladder, pays, is whole again at once, and leaves.
+// ladder, pays, is whole again at once, and leaves. Its customer lives in a test
+// clock, which the year is walked by.
 func TestAYearOfABoard(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.freeze(t)
 	begun := w.clock()
 	w.want(t, "sign-up", Trial, Paid, w.middle)
 	w.pass(t, 10)

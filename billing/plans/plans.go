@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stripe/stripe-go/v76/client"
+	"github.com/uptrace/bun"
 
 	"shingle/billing"
 	"shingle/internal/entitle"
@@ -228,7 +229,11 @@ type Options struct {
 	Stripe   *client.API
 	// Storage says how many bytes a board's files take; nil counts none.
 	Storage func(ctx context.Context, board tenant.ID) (int64, error)
-	// Erase removes a board's files; nil has none.
+	// Leave gives up what a board has outside its own rows, in the transaction
+	// that deletes it; nil has nothing.
+	Leave func(ctx context.Context, tx bun.IDB, board tenant.ID) error
+	// Erase removes what a deleted board has outside the database, files and
+	// search: by a task, until it has worked. Nil has nothing.
 	Erase func(ctx context.Context, board tenant.ID) error
 	// Schedule is when each step of the ladder is taken; DefaultSchedule when nil.
 	Schedule Schedule
@@ -245,6 +250,7 @@ type Service struct {
 	links    links.Links
 	stripe   *client.API
 	storage  func(ctx context.Context, board tenant.ID) (int64, error)
+	leave    func(ctx context.Context, tx bun.IDB, board tenant.ID) error
 	erase    func(ctx context.Context, board tenant.ID) error
 	schedule Schedule
 	clock    func() time.Time
@@ -253,7 +259,7 @@ type Service struct {
 
 // New makes a service.
 func New(o Options) *Service {
-	s := &Service{db: o.DB, platform: o.Platform, links: o.Links, stripe: o.Stripe, storage: o.Storage, erase: o.Erase, schedule: o.Schedule, clock: o.Now, log: o.Log}
+	s := &Service{db: o.DB, platform: o.Platform, links: o.Links, stripe: o.Stripe, storage: o.Storage, leave: o.Leave, erase: o.Erase, schedule: o.Schedule, clock: o.Now, log: o.Log}
 	if s.schedule == nil {
 		s.schedule = DefaultSchedule
 	}
@@ -265,6 +271,9 @@ func New(o Options) *Service {
 	}
 	return s
 }
+
+// Now is the time that plans live in: what their dates are shown against.
+func (s *Service) Now() time.Time { return s.now() }
 
 // now is the time in the precision that Postgres keeps.
 func (s *Service) now() time.Time { return s.clock().UTC().Truncate(time.Microsecond) }

@@ -25,7 +25,7 @@ func (s *Service) act(ctx context.Context, board tenant.ID, name string, detail 
 		if err := s.settle(ctx, tx, b, s.now()); err != nil {
 			return err
 		}
-		return authz.Record(ctx, tx, authz.Act{Act: name, ObjectKind: "board", ObjectID: board.String(), Board: board, Detail: detail})
+		return authz.RecordOnBoard(ctx, tx, board, authz.Act{Act: name, ObjectKind: "board", ObjectID: board.String(), Detail: detail})
 	})
 }
 
@@ -55,7 +55,7 @@ func (s *Service) Assign(ctx context.Context, board tenant.ID, plan uuid.UUID) e
 		if err := s.begin(ctx, tx, board, p); err != nil {
 			return err
 		}
-		return authz.Record(ctx, tx, authz.Act{Act: "plan.assigned", ObjectKind: "board", ObjectID: board.String(), Board: board, Detail: map[string]any{"plan": plan.String()}})
+		return authz.RecordOnBoard(ctx, tx, board, authz.Act{Act: "plan.assigned", ObjectKind: "board", ObjectID: board.String(), Detail: map[string]any{"plan": plan.String()}})
 	})
 }
 
@@ -214,6 +214,6 @@ func (s *Service) ChangeTo(ctx context.Context, board tenant.ID, plan uuid.UUID)
 		return err
 	}
 	return s.platform.Write(tenant.With(ctx, nil), func(ctx context.Context, tx bun.IDB) error {
-		return authz.Record(ctx, tx, authz.Act{Act: "plan.changed", ObjectKind: "board", ObjectID: board.String(), Board: board, Detail: map[string]any{"plan": plan.String()}})
+		return authz.RecordOnBoard(ctx, tx, board, authz.Act{Act: "plan.changed", ObjectKind: "board", ObjectID: board.String(), Detail: map[string]any{"plan": plan.String()}})
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"shingle/internal/fault"
+	"shingle/listings"
 	"shingle/mail"
 	"shingle/tasks"
 	"shingle/tenant"
@@ -34,8 +35,11 @@ func (u Use) Percent() int {
 // Over reports that nothing more fits.
 func (u Use) Over() bool { return u.Limited && u.Used >= u.Limit }
 
-// occupying are the states of listings that count against the limit: those that
+// Occupying are the states of listings that count against the limit: those that
 // visitors see or will, and paused ones, which may come back at any time.
+var Occupying = []listings.State{listings.Live, listings.Paused, listings.Scheduled}
+
+// occupying is that for SQL.
 const occupying = `('live', 'paused', 'scheduled')`
 
 // used counts one thing exactly as it is now, by the board's own rows: in the

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/stripe/stripe-go/v76"
+	"github.com/stripe/stripe-go/v76/client"
 	"github.com/stripe/stripe-go/v76/webhook"
 	"github.com/uptrace/bun"
 
@@ -41,6 +43,9 @@ type world struct {
 	board *tenant.Tenant
 	ctx   context.Context
 	seen  map[string]bool
+	api   *client.API
+	// testClock is Stripe's, when the board's customer lives in one.
+	testClock string
 
 	small, middle, large *Plan
 
@@ -71,6 +76,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(srv.Close)
 	l := links.Links{Scheme: "http", Port: ":8080", PlatformHost: "platform.localhost", BoardDomain: "localhost"}
 	api := billing.NewStripe("sk_test_1", srv.URL, nil)
+	w.api = api
 	w.s = New(Options{DB: w.DB, Platform: w.Platform, Links: l, Stripe: api, Now: w.clock})
 	w.inbox = billing.New(billing.Options{DB: w.DB, Platform: w.Platform, Listings: listings.NewStore(l), Links: l, Stripe: api, Secrets: []string{testSecret}, Plans: w.s.Hook()})
 	w.mux = tasks.NewMux()
@@ -222,6 +228,43 @@ func (w *world) work(t *testing.T) {
 	}
 }
 
+// freeze makes the board's customer in a test clock of Stripe's, at this time.
+func (w *world) freeze(t *testing.T) {
+	t.Helper()
+	c, err := w.api.TestHelpersTestClocks.New(&stripe.TestHelpersTestClockParams{FrozenTime: stripe.Int64(w.clock().Unix()), Name: stripe.String(t.Name())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cus, err := w.api.Customers.New(&stripe.CustomerParams{Name: stripe.String(w.board.Name), TestClock: stripe.String(c.ID)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.testClock = c.ID
+	w.staff(t, func(ctx context.Context, tx bun.IDB) error {
+		_, err := tx.NewRaw(`UPDATE board_plans SET customer = ? WHERE tenant_id = ?`, cus.ID, w.board.ID).Exec(ctx)
+		return err
+	})
+}
+
+// advance moves Stripe's time: by its API where a test clock holds the customer.
+func (w *world) advance(t *testing.T, to time.Time) {
+	t.Helper()
+	if w.testClock == "" {
+		if err := w.sim.Advance(to); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	clocks := w.api.TestHelpersTestClocks
+	c, err := clocks.Advance(w.testClock, &stripe.TestHelpersTestClockAdvanceParams{FrozenTime: stripe.Int64(to.Unix())})
+	for err == nil && c.Status == stripe.TestHelpersTestClockStatusAdvancing {
+		c, err = clocks.Get(w.testClock, nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // to moves both clocks on, a day at a time, with the ladder walked each day.
 func (w *world) to(t *testing.T, at time.Time) {
 	t.Helper()
@@ -233,9 +276,7 @@ func (w *world) to(t *testing.T, at time.Time) {
 		w.mu.Lock()
 		w.now = next
 		w.mu.Unlock()
-		if err := w.sim.Advance(next); err != nil {
-			t.Fatal(err)
-		}
+		w.advance(t, next)
 		w.deliver(t)
 		if err := w.s.WalkLadder(t.Context()); err != nil {
 			t.Fatal(err)

@@ -252,6 +252,7 @@ func (t *tx) merchant(owner string) string {
 func createCustomer(c *call) (any, error) {
 	v := &customer{head: c.tx.head(kCustomer), Metadata: meta{}, TaxExempt: "none"}
 	c.customerFields(v)
+	c.bindCustomer(v)
 	if err := c.done(); err != nil {
 		return nil, err
 	}
@@ -292,8 +293,8 @@ func (c *call) customerFields(v *customer) {
 }
 
 func listCustomers(c *call) (any, error) {
-	email := c.str("email")
-	return page(c, kCustomer, func(v *customer) bool { return email == "" || text(v.Email) == email })
+	email, clock := c.str("email"), c.str("test_clock")
+	return page(c, kCustomer, func(v *customer) bool { return (email == "" || text(v.Email) == email) && text(v.TestClock) == clock })
 }
 
 // countries are those that the checkout page offers, with the kind of tax id

@@ -99,6 +99,12 @@ func apiRoutes() []route {
 		{"POST /v1/subscription_schedules/{id}/release", releaseSchedule},
 		{"POST /v1/billing_portal/sessions", createPortal},
 
+		{"POST /v1/test_helpers/test_clocks", createTestClock},
+		{"GET /v1/test_helpers/test_clocks", listTestClocks},
+		{"GET /v1/test_helpers/test_clocks/{id}", get[testClock](kTestClock, "test_clock")},
+		{"POST /v1/test_helpers/test_clocks/{id}/advance", advanceTestClock},
+		{"DELETE /v1/test_helpers/test_clocks/{id}", deleteTestClock},
+
 		{"POST /v1/webhook_endpoints", createEndpoint},
 		{"GET /v1/webhook_endpoints", listEndpoints},
 		{"GET /v1/webhook_endpoints/{id}", getEndpoint},

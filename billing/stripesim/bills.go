@@ -91,9 +91,9 @@ func (t *tx) draftBill(owner string, s *subscription, reason string, lines []bil
 	merchant, cus := known[account](t, orPlatform(t, owner)), known[customer](t, s.Customer)
 	in := &invoice{head: t.head(kInvoice), AccountCountry: merchant.Country, AccountName: merchant.name(), AutoAdvance: true, BillingReason: reason, CollectionMethod: "charge_automatically",
 		Currency: s.Currency, Customer: &s.Customer, CustomerAddress: cus.Address, CustomerEmail: cus.Email, CustomerName: cus.Name, CustomerPhone: cus.Phone, CustomerTaxExempt: "none",
-		CustomerTaxIDs: []taxID{}, Metadata: meta{}, PeriodStart: s.CurrentPeriodStart, PeriodEnd: s.CurrentPeriodEnd, Status: "open", Subscription: &s.ID, TotalTaxAmounts: []string{},
+		CustomerTaxIDs: []taxID{}, Metadata: meta{}, PeriodStart: s.CurrentPeriodStart, PeriodEnd: s.CurrentPeriodEnd, Status: "open", Subscription: &s.ID, TestClock: s.TestClock, TotalTaxAmounts: []string{},
 		SubscriptionDetails: &subscriptionDetails{Metadata: s.Metadata}, AutomaticTax: json.RawMessage(`{"enabled":false,"liability":null,"status":null}`)}
-	in.Created = t.clock()
+	in.Created = t.clock(s.TestClock)
 	in.Lines = newList[invoiceLine]("/v1/invoices/" + in.ID + "/lines")
 	for _, l := range lines {
 		in.Lines.Data = append(in.Lines.Data, invoiceLine{ID: "il_" + secret(24), Object: "line_item", Amount: l.amount, Currency: s.Currency, Description: l.text, Metadata: meta{},
@@ -154,7 +154,7 @@ func (t *tx) collectBill(owner string, s *subscription, in *invoice, quiet bool)
 		t.emit(owner, "customer.updated", cus, nil)
 	}
 	end := cus.Balance
-	now := t.clock()
+	now := t.clock(s.TestClock)
 	in.EndingBalance, in.Status, in.Paid, in.Attempted, in.AmountPaid, in.AmountRemaining, in.NextPaymentAttempt = &end, "paid", true, true, due, 0, nil
 	if due > 0 {
 		in.AttemptCount++
@@ -195,7 +195,7 @@ func (t *tx) billFailed(owner string, s *subscription, in *invoice, first bool) 
 	in.NextPaymentAttempt = nil
 	s.Status = "unpaid"
 	if n := int(in.AttemptCount); n <= len(retryAfter) {
-		next := t.clock() + retryAfter[n-1]*daySeconds
+		next := t.clock(s.TestClock) + retryAfter[n-1]*daySeconds
 		in.NextPaymentAttempt, s.Status = &next, "past_due"
 	}
 	if first {
@@ -209,7 +209,7 @@ func (t *tx) billFailed(owner string, s *subscription, in *invoice, first bool) 
 func (t *tx) chargeBill(owner string, in *invoice, c *card) {
 	pi := &intent{head: t.head(kIntent), Amount: in.AmountDue, AmountReceived: in.AmountDue, CaptureMethod: "automatic", ConfirmationMethod: "automatic", Currency: in.Currency, Customer: in.Customer,
 		Invoice: &in.ID, Metadata: meta{}, PaymentMethodTypes: []string{"card"}, Status: "succeeded"}
-	pi.Created = t.clock()
+	pi.Created = t.clock(in.TestClock)
 	ch := &charge{head: t.head(kCharge), Amount: in.AmountDue, AmountCaptured: in.AmountDue, Captured: true, Currency: in.Currency, Customer: in.Customer, Invoice: &in.ID, Metadata: meta{},
 		Paid: true, PaymentIntent: &pi.ID, Status: "succeeded"}
 	ch.Created = pi.Created
@@ -231,7 +231,7 @@ func upcomingInvoice(c *call) (any, error) {
 	if customer := c.str("customer"); customer != "" && customer != s.Customer || !s.live() {
 		return nil, &Error{Status: 404, Type: "invalid_request_error", Code: "invoice_upcoming_none", Message: "No upcoming invoices for customer: '" + s.Customer + "'"}
 	}
-	behavior, at := c.choice("subscription_proration_behavior", "always_invoice", "create_prorations", "none"), c.clock()
+	behavior, at := c.choice("subscription_proration_behavior", "always_invoice", "create_prorations", "none"), c.clock(s.TestClock)
 	if d := c.int("subscription_proration_date"); d != nil {
 		at = *d
 	}

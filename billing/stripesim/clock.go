@@ -1,9 +1,13 @@
 package stripesim
 
-import "time"
+import (
+	"context"
+	"fmt"
+	"time"
+)
 
-// billingClock is the time of subscriptions: it runs with the machine's and can
-// be moved ahead, as Stripe's test clocks can. Everything else (sessions,
+// billingClock is the time of subscriptions that no test clock holds: it runs
+// with the machine's and can be moved ahead. Everything else (sessions,
 // deliveries, signatures) keeps the machine's time.
 type billingClock struct {
 	head
@@ -12,11 +16,15 @@ type billingClock struct {
 
 const clockRow = "sim_clock"
 
-// clock is the time that subscriptions live in, Unix seconds. While periods are
-// being ended it stands at the end of the one at hand.
-func (t *tx) clock() int64 {
-	if t.at != 0 {
+// clock is the time that the customers of a test clock live in, Unix seconds; of
+// all others when test is nil. While periods are being ended it stands at the
+// end of the one at hand.
+func (t *tx) clock(test *string) int64 {
+	switch {
+	case t.at != 0:
 		return t.at
+	case test != nil:
+		return known[testClock](t, *test).FrozenTime
 	}
 	if r := t.row(clockRow); r != nil {
 		return t.now.Unix() + decode[billingClock](r).Ahead
@@ -24,18 +32,18 @@ func (t *tx) clock() int64 {
 	return t.now.Unix()
 }
 
-// Clock is the time that subscriptions live in.
+// Clock is the time of subscriptions that no test clock holds.
 func (s *Sim) Clock() (now time.Time) {
-	_ = s.read(func(t *tx) error { now = time.Unix(t.clock(), 0).UTC(); return nil })
+	_ = s.read(func(t *tx) error { now = time.Unix(t.clock(nil), 0).UTC(); return nil })
 	return now
 }
 
-// Advance moves the time of subscriptions ahead to a moment: periods end,
-// invoices are made, collected and retried in their order, and webhooks tell of
-// each. Going back is an error.
+// Advance moves that time ahead to a moment: periods end, invoices are made,
+// collected and retried in their order, and webhooks tell of each. Going back is
+// an error.
 func (s *Sim) Advance(to time.Time) error {
 	err := s.update(func(t *tx) error {
-		if to.Unix() < t.clock() {
+		if to.Unix() < t.clock(nil) {
 			return invalid("", "frozen_time", "The clock can only be advanced.")
 		}
 		t.put("", &billingClock{head: head{ID: clockRow, Object: kClock, Created: t.now.Unix()}, Ahead: to.Unix() - t.now.Unix()})
@@ -45,6 +53,23 @@ func (s *Sim) Advance(to time.Time) error {
 		return err
 	}
 	return s.update(bill)
+}
+
+// advanceDays is Advance by a button: a day after the other, each waited for by
+// those who follow the clock, so that they live through every one.
+func (s *Sim) advanceDays(ctx context.Context, days int64) error {
+	for range days {
+		if err := s.Advance(s.Clock().AddDate(0, 0, 1)); err != nil {
+			return err
+		}
+		if s.opt.Advanced == nil {
+			continue
+		}
+		if err := s.opt.Advanced(ctx); err != nil {
+			return fmt.Errorf("the clock is at %s, and who follows it says: %w", s.Clock().Format("2 January 2006"), err)
+		}
+	}
+	return nil
 }
 
 // SetCard gives a customer the card that its invoices are collected from.
@@ -95,8 +120,15 @@ func (s *Sim) PayInvoice(id string) error {
 
 // due is what time does next to a subscription or an invoice.
 type due struct {
-	at int64
-	do func(t *tx, owner, id string)
+	at    int64
+	clock string // the test clock whose time that is, or ""
+	do    func(t *tx, owner, id string)
+}
+
+// timing is a due as the store keeps it.
+type timing struct {
+	at    int64
+	clock string
 }
 
 // dueOf is when time next does something to a row; false for never.
@@ -109,23 +141,31 @@ func dueOf(r *row) (due, bool) {
 			break
 		}
 		if s.Status == "trialing" && !s.Warned {
-			return due{*s.TrialEnd - 3*daySeconds, warnTrial}, true
+			return due{*s.TrialEnd - 3*daySeconds, text(s.TestClock), warnTrial}, true
 		}
-		return due{s.CurrentPeriodEnd, endPeriod}, true
+		return due{s.CurrentPeriodEnd, text(s.TestClock), endPeriod}, true
 	case r.Kind == kInvoice:
 		if in := decode[invoice](r); in.Status == "open" && in.NextPaymentAttempt != nil {
-			return due{*in.NextPaymentAttempt, retryBill}, true
+			return due{*in.NextPaymentAttempt, text(in.TestClock), retryBill}, true
 		}
 	}
 	return due{}, false
 }
 
-// bill does all that time has brought since, oldest first.
+// bill does all that time has brought since, oldest first, and then what the
+// test clocks that are advancing bring.
 func bill(t *tx) error {
-	now := t.clock()
+	if err := t.bill("", t.clock(nil)); err != nil {
+		return err
+	}
+	return finishAdvancing(t)
+}
+
+// bill does what is due by now on one clock, oldest first.
+func (t *tx) bill(clock string, now int64) error {
 	defer func() { t.at = 0 }()
 	for range 10_000 {
-		id, d := t.nextDue(now)
+		id, d := t.nextDue(clock, now)
 		if id == "" {
 			return nil
 		}
@@ -135,18 +175,18 @@ func bill(t *tx) error {
 	return invalid("", "", "The clock was moved too far at once.")
 }
 
-func (t *tx) nextDue(now int64) (first string, what due) {
+func (t *tx) nextDue(clock string, now int64) (first string, what due) {
 	offer := func(id string) {
 		r := t.row(id)
 		if r == nil {
 			return
 		}
-		if d, ok := dueOf(r); ok && d.at <= now && (first == "" || d.at < what.at || d.at == what.at && r.Seq < t.row(first).Seq) {
+		if d, ok := dueOf(r); ok && d.clock == clock && d.at <= now && (first == "" || d.at < what.at || d.at == what.at && r.Seq < t.row(first).Seq) {
 			first, what = id, d
 		}
 	}
 	for id, at := range t.db.timed {
-		if at <= now && t.staged[id] == nil {
+		if at.clock == clock && at.at <= now && t.staged[id] == nil {
 			offer(id)
 		}
 	}

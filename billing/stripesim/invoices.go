@@ -55,6 +55,7 @@ type invoice struct {
 	NextPaymentAttempt   *int64               `json:"next_payment_attempt"`
 	Subscription         *string              `json:"subscription"`
 	SubscriptionDetails  *subscriptionDetails `json:"subscription_details"`
+	TestClock            *string              `json:"test_clock"`
 	Total                int64                `json:"total"`
 	TotalExcludingTax    int64                `json:"total_excluding_tax"`
 	TotalTaxAmounts      []string             `json:"total_tax_amounts"`

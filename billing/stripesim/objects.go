@@ -28,6 +28,7 @@ const (
 	kSchedule     = "subscription_schedule"
 	kCustomerTxn  = "customer_balance_transaction"
 	kPortal       = "billing_portal.session"
+	kTestClock    = "test_helpers.test_clock"
 	kWallet       = "sim.wallet"
 	kClock        = "sim.clock"
 	kAccountLink  = "sim.account_link"
@@ -40,7 +41,7 @@ const (
 var prefixes = map[string]string{
 	kAccount: "acct_", kSession: "cs_test_", kIntent: "pi_", kCharge: "ch_", kRefund: "re_", kFee: "fee_", kFeeRefund: "fr_",
 	kTransfer: "tr_", kReversal: "trr_", kTxn: "txn_", kCustomer: "cus_", kInvoice: "in_", kDispute: "du_", kEvent: "evt_",
-	kProduct: "prod_", kPrice: "price_", kSubscription: "sub_", kSchedule: "sub_sched_", kCustomerTxn: "cbtxn_", kPortal: "bps_", kEndpoint: "we_", kAccountLink: "link_", kLoginLink: "login_", kDelivery: "dlv_",
+	kProduct: "prod_", kPrice: "price_", kSubscription: "sub_", kSchedule: "sub_sched_", kTestClock: "clock_", kCustomerTxn: "cbtxn_", kPortal: "bps_", kEndpoint: "we_", kAccountLink: "link_", kLoginLink: "login_", kDelivery: "dlv_",
 }
 
 // newID makes an identifier that can't be guessed, of Stripe's shape.
@@ -172,6 +173,7 @@ type customer struct {
 	Name        *string  `json:"name"`
 	Phone       *string  `json:"phone"`
 	TaxExempt   string   `json:"tax_exempt"`
+	TestClock   *string  `json:"test_clock"`
 }
 
 type charge struct {

@@ -16,8 +16,11 @@ type overviewPage struct {
 	Events     []eventRow
 	Deliveries []deliveryRow
 	Endpoints  []endpointRow
-	// Clock is the time of subscriptions, which buttons move ahead.
+	// Clock is the time of subscriptions that no test clock holds; buttons move
+	// it ahead, and test clocks too. Note says what else follows it.
 	Clock         int64
+	Note          string
+	Clocks        []owned[testClock]
 	Subscriptions []owned[subscription]
 	Filter        string
 	FilterName    string
@@ -76,7 +79,8 @@ func (s *Sim) overview(v *visit) error {
 		for _, r := range newest(t, kCharge, shown, func(owner string, _ *charge) bool { return mine(owner) }) {
 			p.Payments = append(p.Payments, t.paymentRow(r))
 		}
-		p.Clock = t.clock()
+		p.Clock, p.Note = t.clock(nil), t.sim.opt.ClockNote
+		p.Clocks = newest(t, kTestClock, shown, func(owner string, _ *testClock) bool { return mine(owner) })
 		p.Subscriptions = newest[subscription](t, kSubscription, shown, nil)
 		p.Refunds = newest(t, kRefund, shown, func(owner string, _ *refund) bool { return mine(owner) })
 		for _, r := range newest(t, kEvent, shown, func(owner string, _ *event) bool { return mine(owner) }) {
@@ -118,6 +122,9 @@ func (t *tx) paymentRow(r owned[charge]) paymentRow {
 	return p
 }
 
+// strides are how far a button moves a clock, in days.
+var strides = map[string]int64{"day": 1, "week": 7, "month": 31}
+
 // act is a button of the overview.
 func (s *Sim) act(v *visit) error {
 	var err error
@@ -141,11 +148,24 @@ func (s *Sim) act(v *visit) error {
 	case "restrict":
 		err = s.Restrict(v.id)
 	case "advance":
-		days, ok := map[string]int{"day": 1, "month": 31}[v.id]
+		days, ok := strides[v.id]
 		if !ok {
-			return &Error{Status: 404, Message: "The clock moves by a day or a month."}
+			return &Error{Status: 404, Message: "The clock moves by a day, a week or 31 days."}
 		}
-		err = s.Advance(s.Clock().AddDate(0, 0, days))
+		err = s.advanceDays(v.Context(), days)
+	case "advance-test-clock":
+		days, ok := strides[v.PostFormValue("by")]
+		if !ok {
+			return &Error{Status: 404, Message: "The clock moves by a day, a week or 31 days."}
+		}
+		err = s.update(func(t *tx) error {
+			r := t.row(v.id)
+			if r == nil || r.Kind != kTestClock {
+				return missing(kTestClock, v.id, "test_clock")
+			}
+			c := decode[testClock](r)
+			return t.advance(r.Account, c, c.FrozenTime+days*daySeconds)
+		})
 	case "expire":
 		err = s.update(func(t *tx) error {
 			r := t.row(v.id)
@@ -165,5 +185,6 @@ func (s *Sim) act(v *visit) error {
 	if err != nil {
 		return err
 	}
-	return v.redirect(s.prefix + "/")
+	at := map[string]string{"advance": "#subscriptions", "advance-test-clock": "#clocks"}[v.PathValue("act")]
+	return v.redirect(s.prefix + "/" + at)
 }

@@ -13,6 +13,7 @@ type schedule struct {
 	Released     *string `json:"released_subscription"`
 	Status       string  `json:"status"`
 	Subscription *string `json:"subscription"`
+	TestClock    *string `json:"test_clock"`
 }
 
 type span struct {
@@ -53,7 +54,7 @@ func createSchedule(c *call) (any, error) {
 		return nil, invalid("", "from_subscription", "You cannot migrate a subscription that is set to cancel.")
 	}
 	sc := &schedule{head: c.tx.head(kSchedule), Customer: s.Customer, EndBehavior: "release", Metadata: meta{}, Status: "active", Subscription: &s.ID}
-	sc.Created = c.clock()
+	sc.Created, sc.TestClock = c.clock(s.TestClock), s.TestClock
 	sc.CurrentPhase = &span{s.CurrentPeriodStart, s.CurrentPeriodEnd}
 	sc.Phases = []phase{{Currency: s.Currency, StartDate: s.CurrentPeriodStart, EndDate: s.CurrentPeriodEnd, Metadata: meta{}, ProrationBehavior: "create_prorations",
 		Items: []phaseItem{{Price: s.price().ID, Quantity: 1, Metadata: meta{}}}}}
@@ -143,7 +144,7 @@ func releaseSchedule(c *call) (any, error) {
 
 // release lets go of the subscription, which goes on as it is.
 func (t *tx) release(owner string, sc *schedule, s *subscription) {
-	now := t.clock()
+	now := t.clock(s.TestClock)
 	sc.Status, sc.ReleasedAt, sc.Released, sc.Subscription, sc.CurrentPhase = "released", &now, sc.Subscription, nil, nil
 	s.Schedule = nil
 	t.put(owner, sc)
@@ -159,7 +160,7 @@ func (t *tx) nextPhase(owner string, s *subscription) {
 		return
 	}
 	sc := known[schedule](t, *s.Schedule)
-	now := t.clock()
+	now := t.clock(s.TestClock)
 	for _, ph := range sc.Phases {
 		if ph.StartDate <= now && now < ph.EndDate {
 			sc.CurrentPhase = &span{ph.StartDate, ph.EndDate}

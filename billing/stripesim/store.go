@@ -38,8 +38,8 @@ type store struct {
 
 	open map[string]int64 // open checkout sessions: when they expire, Unix seconds
 	due  map[string]int64 // pending deliveries: when to try, Unix milliseconds
-	// timed are subscriptions and invoices: when time next does something, Unix seconds.
-	timed map[string]int64
+	// timed are subscriptions and invoices that time does something to.
+	timed map[string]timing
 }
 
 type journalLine struct {
@@ -47,7 +47,7 @@ type journalLine struct {
 }
 
 func openStore(path string, now time.Time) (*store, error) {
-	db := &store{rows: map[string]*row{}, kinds: map[string][]string{}, open: map[string]int64{}, due: map[string]int64{}, timed: map[string]int64{}}
+	db := &store{rows: map[string]*row{}, kinds: map[string][]string{}, open: map[string]int64{}, due: map[string]int64{}, timed: map[string]timing{}}
 	if path == "" {
 		return db, nil
 	}
@@ -169,7 +169,7 @@ func (db *store) apply(r *row) {
 		}
 	case kSubscription, kInvoice:
 		if d, ok := dueOf(r); ok {
-			db.timed[r.ID] = d.at
+			db.timed[r.ID] = timing{d.at, d.clock}
 		}
 	case kDelivery:
 		var v delivery

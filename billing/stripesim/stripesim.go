@@ -38,6 +38,11 @@ type Options struct {
 	HTTP *http.Client
 	// Endpoints are told of events besides those made through the API.
 	Endpoints []Endpoint
+	// Advanced is called after each day by which a button of the page moves the
+	// clock of subscriptions; the page waits for it. It may call the API.
+	Advanced func(ctx context.Context) error
+	// ClockNote says on the page, in plain words, what else follows that clock.
+	ClockNote string
 	// Backoff is the wait before each further try of a failed delivery; after
 	// the last one the delivery has failed. Nil is 1 s growing to 1 h, 12 tries.
 	Backoff []time.Duration

@@ -27,11 +27,15 @@ func (c *call) subscriptionPlan(s *session, o *order) {
 		return
 	}
 	o.Plan = &planOrder{Price: *p, Metadata: c.dict("subscription_data[metadata]"), TrialEnd: c.int("subscription_data[trial_end]")}
-	if end := o.Plan.TrialEnd; end != nil && *end < c.clock()+2*daySeconds-60 {
+	var clock *string // the customer's
+	if s.Customer != nil {
+		clock = known[customer](c.tx, *s.Customer).TestClock
+	}
+	if end := o.Plan.TrialEnd; end != nil && *end < c.clock(clock)+2*daySeconds-60 {
 		c.fail(invalid("", "subscription_data[trial_end]", "The `trial_end` date has to be at least 2 days in the future."))
 	}
 	if n := c.positive("subscription_data[trial_period_days]"); n != nil {
-		end := c.clock() + *n*daySeconds
+		end := c.clock(clock) + *n*daySeconds
 		o.Plan.TrialEnd = &end
 	}
 	s.Currency, s.AmountTotal, s.PaymentMethodCollection = p.Currency, p.UnitAmount, "always"
@@ -66,7 +70,7 @@ func (t *tx) subscribe(owner string, s *session, o *order, who Payer, c *card) {
 	cus.Currency = &currency
 	t.put(owner, cus)
 	t.setCard(owner, cus.ID, CardOK)
-	sub := t.newSubscription(owner, cus.ID, &o.Plan.Price, o.Plan.Metadata, o.Plan.TrialEnd)
+	sub := t.newSubscription(owner, cus, &o.Plan.Price, o.Plan.Metadata, o.Plan.TrialEnd)
 	name := t.productName(sub.price())
 	line := periodLine(sub, sub.price(), name)
 	if sub.Status == "trialing" {

@@ -62,6 +62,7 @@ type subscription struct {
 	Schedule             *string       `json:"schedule"`
 	StartDate            int64         `json:"start_date"`
 	Status               string        `json:"status"`
+	TestClock            *string       `json:"test_clock"`
 	TrialEnd             *int64        `json:"trial_end"`
 	TrialStart           *int64        `json:"trial_start"`
 
@@ -137,10 +138,10 @@ func listPrices(c *call) (any, error) {
 }
 
 func listSubscriptions(c *call) (any, error) {
-	customer, status := c.str("customer"), c.choice("status", "all", "active", "trialing", "past_due", "unpaid", "canceled", "incomplete", "incomplete_expired", "ended", "paused")
+	customer, clock, status := c.str("customer"), c.str("test_clock"), c.choice("status", "all", "active", "trialing", "past_due", "unpaid", "canceled", "incomplete", "incomplete_expired", "ended", "paused")
 	return page(c, kSubscription, func(s *subscription) bool {
 		switch {
-		case customer != "" && s.Customer != customer:
+		case customer != "" && s.Customer != customer, clock != text(s.TestClock) && (clock != "" || customer == ""):
 			return false
 		case status == "":
 			return s.live()
@@ -155,9 +156,9 @@ func listSubscriptions(c *call) (any, error) {
 
 // newSubscription begins one for a customer whose checkout is complete: in a
 // trial, or with a first invoice that the caller has paid for.
-func (t *tx) newSubscription(owner, customer string, p *planPrice, data meta, trialEnd *int64) *subscription {
-	now := t.clock()
-	s := &subscription{head: t.head(kSubscription), CollectionMethod: "charge_automatically", Currency: p.Currency, Customer: customer, Metadata: data, StartDate: now, Status: "active"}
+func (t *tx) newSubscription(owner string, cus *customer, p *planPrice, data meta, trialEnd *int64) *subscription {
+	now := t.clock(cus.TestClock)
+	s := &subscription{head: t.head(kSubscription), CollectionMethod: "charge_automatically", Currency: p.Currency, Customer: cus.ID, TestClock: cus.TestClock, Metadata: data, StartDate: now, Status: "active"}
 	s.Created = now
 	s.Items = newList[subItem]("/v1/subscription_items?subscription=" + s.ID)
 	s.Items.Data = []subItem{{ID: "si_" + secret(14), Object: "subscription_item", Created: now, Metadata: meta{}, Price: *p, Quantity: 1, Subscription: s.ID}}
@@ -188,7 +189,7 @@ func updateSubscription(c *call) (any, error) {
 		}
 		s.CancelAtPeriodEnd, s.CanceledAt, s.CancelAt = c.flag("cancel_at_period_end"), nil, nil
 		if s.CancelAtPeriodEnd {
-			now, end := c.clock(), s.CurrentPeriodEnd
+			now, end := c.clock(s.TestClock), s.CurrentPeriodEnd
 			s.CanceledAt, s.CancelAt = &now, &end
 		}
 	}
@@ -196,14 +197,14 @@ func updateSubscription(c *call) (any, error) {
 		if s.Status != "trialing" {
 			return nil, invalid("", "trial_end", "This simulator moves the end of a running trial only.")
 		}
-		if *end <= c.clock() {
+		if *end <= c.clock(s.TestClock) {
 			return nil, invalid("", "trial_end", "Invalid timestamp: must be an integer Unix timestamp in the future.")
 		}
 		s.TrialEnd, s.CurrentPeriodEnd, s.BillingCycleAnchor, s.Warned = end, *end, *end, false
 	}
 	behavior := c.choice("proration_behavior", "always_invoice", "create_prorations", "none")
 	payment := c.choice("payment_behavior", "allow_incomplete", "default_incomplete", "error_if_incomplete", "pending_if_incomplete")
-	at := c.clock()
+	at := c.clock(s.TestClock)
 	if d := c.int("proration_date"); d != nil {
 		if *d < s.CurrentPeriodStart || *d > s.CurrentPeriodEnd {
 			return nil, invalid("", "proration_date", "Cannot specify a proration date outside of the current billing period.")
@@ -295,7 +296,7 @@ func cancelSubscription(c *call) (any, error) {
 }
 
 func (t *tx) endSubscription(owner string, s *subscription) {
-	now := t.clock()
+	now := t.clock(s.TestClock)
 	s.Status, s.EndedAt = "canceled", &now
 	if s.CanceledAt == nil {
 		s.CanceledAt = &now

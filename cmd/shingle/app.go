@@ -99,15 +99,18 @@ type app struct {
 	identities *mail.Identities
 	returns    *mail.Returns
 	dns        *dns.Client
+	// planNow is the time that plans live in: the machine's, and dev's the
+	// simulator's, which its page moves ahead.
+	planNow func() time.Time
 	// demoOnboard finishes an account at the simulator; nil elsewhere.
 	demoOnboard func(account string) error
 }
 
 // build opens what the settings name. Nothing is asked of a server yet but
 // Postgres and, when set, nothing else: a part that is away must not stop us.
-func build(ctx context.Context, cfg *config.Config, log *slog.Logger) (*app, error) {
+func build(ctx context.Context, cfg *config.Config, log *slog.Logger, planNow func() time.Time) (*app, error) {
 	gin.SetMode(gin.ReleaseMode)
-	a := &app{cfg: cfg, log: log, registry: newRegistry()}
+	a := &app{cfg: cfg, log: log, registry: newRegistry(), planNow: planNow}
 	var err error
 	if a.links, err = links.New(cfg.PublicURL, cfg.PlatformHost, cfg.BoardDomain); err != nil {
 		return nil, err
@@ -178,8 +181,8 @@ func (a *app) services() (err error) {
 		return err
 	}
 	stripe := billing.NewStripe(a.cfg.StripeKey, a.cfg.StripeAPIBase, a.log)
-	a.plans = plans.New(plans.Options{DB: a.db, Platform: a.platform, Links: a.links, Stripe: stripe, Storage: a.stored, Erase: a.eraseFiles, Now: time.Now, Log: a.log})
-	a.meter = meter.New(a.platform, a.log, time.Now)
+	a.plans = plans.New(plans.Options{DB: a.db, Platform: a.platform, Links: a.links, Stripe: stripe, Storage: a.stored, Leave: a.leave, Erase: a.erase, Now: a.planNow, Log: a.log})
+	a.meter = meter.New(a.platform, a.log, a.planNow)
 	a.billing = billing.New(billing.Options{DB: a.db, Platform: a.platform, Listings: a.listings, Links: a.links, DeskLink: a.people.DeskLink,
 		Stripe: stripe, Secrets: a.cfg.StripeWebhookSecrets, Plans: a.plans.Hook(), Now: time.Now, Log: a.log})
 	a.candidates = &candidates.Service{DB: a.db, Platform: a.platform, Listings: a.listings, Files: a.files, Links: a.links, Find: a.find, Key: a.cfg.Secret(), Now: time.Now}
@@ -402,7 +405,7 @@ func open(ctx context.Context, mode string) (*app, error) {
 	if err != nil {
 		return nil, err
 	}
-	return build(ctx, cfg, newLogger(os.Stderr, nil))
+	return build(ctx, cfg, newLogger(os.Stderr, nil), time.Now)
 }
 
 // plainError is an error for the terminal: field texts name what to change.

@@ -161,7 +161,7 @@ func noteBackup(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	defer func() { _ = pool.Close() }()
-	return tenant.NewPlatform(pool, tenant.NewNotifier(cfg.PlatformDatabaseURL, logger())).Write(ctx, func(ctx context.Context, tx bun.IDB) error {
+	return tenant.NewPlatform(pool, tenant.NewNotifier(cfg.PlatformDatabaseURL, newLogger(os.Stderr, nil))).Write(ctx, func(ctx context.Context, tx bun.IDB) error {
 		return authz.Record(ctx, tx, authz.Act{Act: "installation.backed_up", ObjectKind: "installation"})
 	})
 }

@@ -93,7 +93,7 @@ func newCrashWorld(t testing.TB, slug string) *crashWorld {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w.app, err = build(t.Context(), cfg, slog.New(slog.DiscardHandler)); err != nil {
+	if w.app, err = build(t.Context(), cfg, slog.New(slog.DiscardHandler), time.Now); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.app.close)

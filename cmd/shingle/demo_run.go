@@ -100,7 +100,7 @@ func runDemo(ctx context.Context, out io.Writer, hour int) (err error) {
 					return err
 				}
 			}
-			err = (&devWorld{cfg: &c, demo: round}).run(ctx, out, time.Now(), round.serve)
+			err = (&devWorld{cfg: &c, demo: round, logs: os.Stderr}).run(ctx, out, time.Now(), round.serve)
 			front.to.Store(nil)
 			if !errors.Is(err, errReset) || ctx.Err() != nil {
 				return err

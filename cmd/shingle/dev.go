@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"text/tabwriter"
 	"time"
 
@@ -58,6 +59,8 @@ type devWorld struct {
 	pages  map[string]http.Handler // by host
 	dev    devLinks
 	demo   *demoRound // nil in dev
+	logs   io.Writer
+	app    atomic.Pointer[app] // once it is built
 }
 
 func runDev(ctx context.Context, out, logs io.Writer) (err error) {
@@ -71,7 +74,7 @@ func runDev(ctx context.Context, out, logs io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Release()) }()
-	return (&devWorld{cfg: cfg}).run(ctx, out, begun, func(h http.Handler) (func(context.Context) error, error) {
+	return (&devWorld{cfg: cfg, logs: logs}).run(ctx, out, begun, func(h http.Handler) (func(context.Context) error, error) {
 		l, err := net.Listen("tcp", cfg.Listen)
 		if err != nil {
 			return nil, fmt.Errorf("SHINGLE_LISTEN: %w", err)
@@ -104,11 +107,12 @@ func (w *devWorld) run(ctx context.Context, out io.Writer, begun time.Time, serv
 	if err := devstack.WriteEnv(cfg.DataDir, w.settings()); err != nil {
 		return err
 	}
-	a, err := watched(ctx, "dev", cfg, logs)
+	a, err := watched(ctx, "dev", cfg, w.logs, w.planNow())
 	if err != nil {
 		return err
 	}
 	defer a.close()
+	w.app.Store(a)
 	if err := a.exemptDemo(); err != nil {
 		return err
 	}
@@ -247,13 +251,31 @@ func (w *devWorld) stripe() error {
 	// The simulator calls this process by number: *.localhost is a browser's word.
 	hook := "http://127.0.0.1:" + port + billing.WebhookPath
 	w.sim = stripesim.New(stripesim.Options{BaseURL: strings.TrimSuffix(w.url("stripe", "/"), "/"), StatePath: filepath.Join(c.DataDir, "stripe.json"), Name: "Shingle", Now: time.Now,
-		Log: slog.New(slog.DiscardHandler), Endpoints: []stripesim.Endpoint{{URL: hook, Secret: "whsec_" + secret}, {URL: hook, Secret: "whsec_" + secret, Connect: true}}})
+		Log: slog.New(slog.DiscardHandler), Advanced: w.liveDay, ClockNote: "This program's plans follow it: trials, periods, failed cards and the ladder of a board that does not pay, " +
+			"with the mails of each step. Sign a board up, move the clock, and look at its page Plan; the pages of the demo's boards pay nothing and change nothing.",
+		Endpoints: []stripesim.Endpoint{{URL: hook, Secret: "whsec_" + secret}, {URL: hook, Secret: "whsec_" + secret, Connect: true}}})
 	c.StripeKey, c.StripeAPIBase, c.StripeWebhookSecrets = "sk_test_shingle_dev", "http://"+l.Addr().String(), []string{"whsec_" + secret}
 	w.parts = append(w.parts, func(ctx context.Context) error { return serveOn(ctx, l, w.sim.Handler()) }, w.sim.Run)
 	w.closes = append(w.closes, func() { _ = w.sim.Close() })
 	w.pages[w.host("stripe")] = w.sim.Handler()
 	w.dev.stripe = strings.TrimSuffix(w.url("stripe", "/"), "/")
-	w.dev.links = append(w.dev.links, console.Link{Label: "Stripe simulator: accounts, payments, events", URL: w.url("stripe", "/")})
+	w.dev.links = append(w.dev.links, console.Link{Label: "Stripe simulator: accounts, payments, events, and a clock that walks a board through its year", URL: w.url("stripe", "/")})
+	return nil
+}
+
+// planNow is the time that plans live in: the simulator's own, where there is one.
+func (w *devWorld) planNow() func() time.Time {
+	if w.sim == nil {
+		return time.Now
+	}
+	return w.sim.Clock
+}
+
+// liveDay follows the simulator's clock through one more day.
+func (w *devWorld) liveDay(ctx context.Context) error {
+	if a := w.app.Load(); a != nil {
+		return a.liveDay(ctx)
+	}
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"time"
 
 	gomail "github.com/wneessen/go-mail"
 
@@ -24,11 +25,12 @@ func openProcess(ctx context.Context, mode string) (*app, error) {
 	if err != nil {
 		return nil, err
 	}
-	return watched(ctx, mode, cfg, os.Stderr)
+	return watched(ctx, mode, cfg, os.Stderr, time.Now)
 }
 
-// watched builds the app of a process, which writes its log to out.
-func watched(ctx context.Context, mode string, cfg *config.Config, out io.Writer) (*app, error) {
+// watched builds the app of a process, which writes its log to out; planNow is
+// the clock of plans.
+func watched(ctx context.Context, mode string, cfg *config.Config, out io.Writer, planNow func() time.Time) (*app, error) {
 	reports, err := observe.NewReports(cfg.SentryDSN, buildVersion(), mode, tenantOf)
 	if err != nil {
 		return nil, err
@@ -49,7 +51,7 @@ func watched(ctx context.Context, mode string, cfg *config.Config, out io.Writer
 	if err != nil {
 		return nil, err
 	}
-	a, err := build(ctx, cfg, log)
+	a, err := build(ctx, cfg, log, planNow)
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,31 @@ func (a *app) stored(ctx context.Context, board tenant.ID) (sum int64, err error
 	}
 }
 
-// eraseFiles removes all files of a board that is no more.
+// leave drops the certificates of a board that is being deleted, and has every
+// process forget its hosts and so the board: what is cached of its pages is not
+// found without one.
+func (a *app) leave(ctx context.Context, tx bun.IDB, board tenant.ID) error {
+	var hosts []string
+	if err := tx.NewRaw(`SELECT host FROM hosts WHERE board_id = ? ORDER BY host`, board).Scan(ctx, &hosts); err != nil {
+		return err
+	}
+	for _, host := range hosts {
+		if err := a.certs.Drop(ctx, tx, host); err != nil {
+			return err
+		}
+		tenant.AfterCommit(ctx, func() { a.notifier.HostChanged(host) })
+	}
+	return nil
+}
+
+// erase removes the files and the search index of a board that is no more.
+func (a *app) erase(ctx context.Context, board tenant.ID) error {
+	if err := a.eraseFiles(ctx, board); err != nil {
+		return err
+	}
+	return a.search.Drop(ctx, board)
+}
+
 func (a *app) eraseFiles(ctx context.Context, board tenant.ID) error {
 	it := a.files.List(&blob.ListOptions{Prefix: board.String() + "/"})
 	for {
@@ -45,6 +69,25 @@ func (a *app) eraseFiles(ctx context.Context, board tenant.ID) error {
 			return err
 		}
 	}
+}
+
+// liveDay does for every board's plan what a day's events and tasks do, at once:
+// Stripe is asked how its customers stand, the step that is due is taken, and
+// the day's figures are noted.
+func (a *app) liveDay(ctx context.Context) error {
+	var boards []tenant.ID
+	err := a.platform.Read(ctx, func(ctx context.Context, tx bun.IDB) error {
+		return tx.NewRaw(`SELECT tenant_id FROM board_plans WHERE customer <> '' ORDER BY tenant_id`).Scan(ctx, &boards)
+	})
+	if err != nil {
+		return err
+	}
+	for _, id := range boards {
+		if _, err := a.plans.Sync(ctx, id); err != nil && !fault.Is(err, fault.NotFound) {
+			return err
+		}
+	}
+	return errors.Join(a.plans.WalkLadder(ctx), a.plans.Measure(ctx))
 }
 
 // demoPlans are what the demo's platform sells.

@@ -49,7 +49,7 @@ func TestServeOverTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := build(t.Context(), cfg, slog.New(slog.DiscardHandler))
+	a, err := build(t.Context(), cfg, slog.New(slog.DiscardHandler), time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,6 +57,22 @@ func (e *Engine) Ensure(ctx context.Context) error {
 	return err
 }
 
+// Drop deletes the board's documents and words; they go with its row as well.
+func (e *Engine) Drop(ctx context.Context) error {
+	return e.db.Write(ctx, func(ctx context.Context, tx bun.IDB) error {
+		board, err := tenant.IDFrom(ctx)
+		if err != nil {
+			return err
+		}
+		for _, table := range []string{"search_documents", "search_terms"} {
+			if _, err := tx.NewRaw(`DELETE FROM ? WHERE tenant_id = ?`, bun.Ident(table), board).Exec(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // Health asks the database for nothing.
 func (e *Engine) Health(ctx context.Context) error {
 	return e.db.Read(ctx, func(ctx context.Context, tx bun.IDB) error {

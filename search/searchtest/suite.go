@@ -56,6 +56,25 @@ func (s Setup) fixture(t *testing.T, locale string) *fixture {
 	return &fixture{t, s, s.Board(t, locale)}
 }
 
+// drops: what was dropped is gone, its neighbour's is not, and the board may
+// begin anew.
+func drops(t *testing.T, s Setup) {
+	f, other := s.fixture(t, "en"), s.fixture(t, "en")
+	f.put(Doc(1, "Baker"))
+	other.put(Doc(2, "Baker"))
+	for range 2 {
+		if err := f.Engine.Drop(f.at()); err != nil {
+			t.Fatalf("drop: %v", err)
+		}
+	}
+	if held, err := f.Engine.Versions(f.at()); err == nil && len(held) != 0 {
+		t.Errorf("still held: %v", held)
+	}
+	other.finds(search.Query{}, 2)
+	f.put(Doc(3, "Cook"))
+	f.finds(search.Query{}, 3)
+}
+
 func (f *fixture) put(docs ...search.Document) {
 	f.t.Helper()
 	if err := f.Engine.Upsert(f.at(), docs...); err != nil {
@@ -150,6 +169,7 @@ func Run(t *testing.T, s Setup) {
 		"boards do not see each other":                        isolation,
 		"the last version wins in any order":                  versions,
 		"delete":                                              deletes,
+		"drop takes one board's away":                         drops,
 		"hostile input is text":                               hostile,
 		"rebuild without a gap":                               rebuild,
 		"health":                                              health,

@@ -429,6 +429,36 @@ func (e *Engine) drop(ctx context.Context, collection string) error {
 	return fail(err, "dropping a collection")
 }
 
+// Drop takes the board's collections, alias and search keys away. The alias goes
+// last but for the keys: it tells which collections there are when Drop failed
+// half-way and is called again.
+func (e *Engine) Drop(ctx context.Context) error {
+	board, err := tenant.IDFrom(ctx)
+	if err != nil {
+		return err
+	}
+	mu := e.lock(board)
+	mu.Lock()
+	defer mu.Unlock()
+	alias, current := aliasOf(board), 1
+	a, err := e.admin.Alias(alias).Retrieve(ctx)
+	if err == nil {
+		current = number(a.CollectionName)
+	} else if status(err) != http.StatusNotFound {
+		return fail(err, "reading an alias")
+	}
+	// The one that is searched, and what a rebuild that died left before or after it.
+	for n := max(1, current-1); n <= current+1; n++ {
+		if err := e.drop(ctx, alias+"_"+strconv.Itoa(n)); err != nil {
+			return err
+		}
+	}
+	if _, err := e.admin.Alias(alias).Delete(ctx); err != nil && status(err) != http.StatusNotFound {
+		return fail(err, "dropping an alias")
+	}
+	return e.dropKeys(ctx, board)
+}
+
 // catchUp copies what the first collection holds newer than the second.
 func (e *Engine) catchUp(ctx context.Context, from, to string) error {
 	a, err := e.versionsOf(ctx, from)

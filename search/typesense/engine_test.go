@@ -3,8 +3,10 @@ package typesense_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -118,6 +120,79 @@ func TestRefusedKeyIsMadeAnew(t *testing.T) {
 	}
 	if r, err := e.Search(b(), search.Query{}); err != nil || r.Total != 1 {
 		t.Errorf("after writing again: %v, %v", r, err)
+	}
+}
+
+// alias is the name of a board's alias.
+func alias(ctx context.Context) string {
+	return "listings_" + strings.ReplaceAll(tenant.From(ctx).ID.String(), "-", "")
+}
+
+// A board that is no more leaves no collection, alias or key, whatever a rebuild
+// or another process left; its neighbour keeps all of its own.
+func TestDropLeavesNothingOfABoard(t *testing.T) {
+	t.Parallel()
+	w := testkit.NewWorld(t)
+	d, url := double(t)
+	e := engine(t, w, url, "admin")
+	gone, stays := board(t, w, "en"), board(t, w, "en")
+	for _, b := range []searchtest.Board{gone, stays} {
+		if err := e.Upsert(b(), searchtest.Doc(1, "Baker")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := e.Rebuild(gone(), func(yield func([]search.Document, error) bool) {
+		yield([]search.Document{searchtest.Doc(1, "Baker")}, nil)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// An earlier secret's key, and a collection that a rebuild that died was filling.
+	if _, err := w.PG.Open(t, w.PG.Superuser, 1).ExecContext(t.Context(), `UPDATE search_keys SET sealed = 'x' WHERE tenant_id = $1`, tenant.From(gone()).ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := engine(t, w, url, "admin").Search(gone(), search.Query{}); err != nil {
+		t.Fatal(err)
+	}
+	left := strings.NewReader(`{"name": "` + alias(gone()) + `_3", "fields": [{"name": "title", "type": "string"}]}`)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/collections", left)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("X-TYPESENSE-API-KEY", "admin")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil || res.Body.Close() != nil || res.StatusCode != http.StatusCreated {
+		t.Fatalf("a collection of a rebuild that died: %+v, %v", res, err)
+	}
+	if got, keys := len(d.Collections()), len(d.Keys()); got != 3 || keys != 3 {
+		t.Fatalf("before: %v, keys %v", d.Collections(), d.Keys())
+	}
+	ctx := gone()
+	if _, err := w.PG.Open(t, w.PG.Superuser, 1).ExecContext(t.Context(), `DELETE FROM boards WHERE id = $1`, tenant.From(ctx).ID); err != nil {
+		t.Fatal(err)
+	}
+	d.SetDown(true)
+	if err := e.Drop(ctx); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("while it is away: %v", err)
+	}
+	d.SetDown(false)
+	for range 2 { // again is a no-op
+		if err := e.Drop(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	own := alias(stays())
+	if got := d.Collections(); len(got) != 1 || got[0] != own+"_1" {
+		t.Errorf("collections left: %v", got)
+	}
+	if got := d.Aliases(); len(got) != 1 || got[0] != own {
+		t.Errorf("aliases left: %v", got)
+	}
+	if got := d.Keys(); len(got) != 1 || got[0] != "search of board "+tenant.From(stays()).ID.String() {
+		t.Errorf("keys left: %v", got)
+	}
+	if r, err := e.Search(stays(), search.Query{}); err != nil || r.Total != 1 {
+		t.Errorf("the neighbour finds %+v, %v", r, err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/http"
 
 	"github.com/typesense/typesense-go/v3/typesense/api"
 	"github.com/uptrace/bun"
@@ -52,12 +53,34 @@ func (e *Engine) storedKey(ctx context.Context, board tenant.ID) (string, error)
 	return string(plain), nil
 }
 
+// keyName is how the server knows a board's keys when their row is gone.
+func keyName(board tenant.ID) string { return "search of board " + board.String() }
+
+// dropKeys deletes the keys of a board at the server, those too that another
+// process or an earlier secret made, and forgets the client that holds one.
+func (e *Engine) dropKeys(ctx context.Context, board tenant.ID) error {
+	e.clients.Invalidate(board)
+	all, err := e.admin.Keys().Retrieve(ctx)
+	if err != nil {
+		return fail(err, "listing keys")
+	}
+	for _, k := range all {
+		if k.Description != keyName(board) || k.Id == nil {
+			continue
+		}
+		if _, err := e.admin.Key(*k.Id).Delete(ctx); err != nil && status(err) != http.StatusNotFound {
+			return fail(err, "deleting a search key")
+		}
+	}
+	return nil
+}
+
 // newKey makes a key that searches this board's collections and nothing else,
 // and keeps it sealed.
 func (e *Engine) newKey(ctx context.Context, board tenant.ID) (string, error) {
 	alias := aliasOf(board)
 	k, err := e.admin.Keys().Create(ctx, &api.ApiKeySchema{
-		Description: "search of board " + board.String(),
+		Description: keyName(board),
 		Actions:     []string{"documents:search"},
 		Collections: []string{alias, alias + "_[0-9]+"},
 	})

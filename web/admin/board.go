@@ -32,7 +32,7 @@ func (a *Admin) boardRoutes() []route.Route {
 		{Method: GET, Path: "/admin/orders", Handle: a.orders, Can: can("order", "read")},
 		{Method: GET, Path: "/admin/orders.csv", Handle: a.ordersCSV, Can: can("order", "read"), StepUp: true},
 		{Method: GET, Path: "/admin/orders/:id", Handle: a.order, Can: can("order", "read")},
-		{Method: POST, Path: "/admin/orders/:id/refund", Handle: a.refundOrder, Can: can("order", "refund")},
+		{Method: POST, Path: "/admin/orders/:id/refund", Handle: a.refundOrder, Can: can("order", "refund"), StepUp: true},
 
 		{Method: GET, Path: "/admin/payouts", Handle: a.payouts, Can: can("payout", "read"), StepUp: true},
 		{Method: GET, Path: "/admin/payouts/statement.csv", Handle: a.statementCSV, Can: can("payout", "read"), StepUp: true},

@@ -184,8 +184,9 @@ func (a *Admin) bulk(c *gin.Context) error {
 		}
 	}
 	var done []uuid.UUID
+	full := false // the plan had no room for some
 	err := a.DB.Write(c.Request.Context(), func(ctx context.Context, tx bun.IDB) error {
-		done = nil
+		done, full = nil, false
 		for _, id := range ids {
 			l, err := a.Listings.ByID(ctx, tx, id)
 			if fault.Is(err, fault.NotFound) {
@@ -198,6 +199,10 @@ func (a *Admin) bulk(c *gin.Context) error {
 				continue
 			}
 			err = a.move(ctx, tx, name, "", id)
+			if strings.HasPrefix(fault.TextOf(err), "plan.limit.") {
+				full = true // nothing was changed: the next may need no room
+				continue
+			}
 			if fault.Is(err, fault.Conflict) {
 				continue
 			}
@@ -227,7 +232,11 @@ func (a *Admin) bulk(c *gin.Context) error {
 		}
 		q.Set("undo", "/admin/listings/bulk?"+undo.Encode())
 	}
-	return a.back(c, "/admin/listings?"+q.Encode(), "listings."+name)
+	notice := "listings." + name
+	if full {
+		notice += "_full"
+	}
+	return a.back(c, "/admin/listings?"+q.Encode(), notice)
 }
 
 // move does one act by its name, in the caller's transaction.
@@ -242,12 +251,27 @@ func (a *Admin) move(ctx context.Context, tx bun.IDB, name, reason string, id uu
 	case "remove":
 		_, err = a.Listings.Remove(ctx, tx, id, "")
 	case "restore":
-		_, err = a.Listings.Restore(ctx, tx, id)
+		err = a.restore(ctx, tx, id)
 	case "feature":
 		err = a.Listings.Grant(ctx, tx, listings.Entitlement{ListingID: id, Kind: listings.Feature, Days: bulkFeatureDays, Reason: "granted by the board"})
 	default:
 		err = fault.New(fault.Invalid, "no such act")
 	}
+	return err
+}
+
+// restore undoes a removal, when the plan has room for what comes back.
+func (a *Admin) restore(ctx context.Context, tx bun.IDB, id uuid.UUID) error {
+	to, err := a.Listings.RestoresTo(ctx, tx, id)
+	if err != nil {
+		return err
+	}
+	if slices.Contains(plans.Occupying, to) {
+		if err := a.Plans.Room(ctx, tx, plans.Listings, 1); err != nil {
+			return err
+		}
+	}
+	_, err = a.Listings.Restore(ctx, tx, id)
 	return err
 }
 
@@ -441,8 +465,7 @@ func (a *Admin) restoreListing(c *gin.Context) error {
 		return err
 	}
 	err = a.act(c, authz.Act{Act: "listing.restored", ObjectKind: "listing", ObjectID: id.String()}, func(ctx context.Context, tx bun.IDB) error {
-		_, err := a.Listings.Restore(ctx, tx, id)
-		return err
+		return a.restore(ctx, tx, id)
 	})
 	if refused(err) {
 		return a.showListing(c, err)

@@ -26,11 +26,11 @@ func (a *Admin) planRoutes() []route.Route {
 	return []route.Route{
 		{Method: GET, Path: "/admin/plan", Handle: a.plan, Can: read},
 		{Method: GET, Path: "/admin/plan/change", Handle: a.previewPlan, Can: manage},
-		{Method: POST, Path: "/admin/plan/subscribe", Handle: a.subscribe, Can: manage},
-		{Method: POST, Path: "/admin/plan/change", Handle: a.changePlan, Can: manage},
-		{Method: POST, Path: "/admin/plan/cancel", Handle: a.cancelPlan, Can: manage},
-		{Method: POST, Path: "/admin/plan/keep", Handle: a.keepPlan, Can: manage},
-		{Method: POST, Path: "/admin/plan/portal", Handle: a.planPortal, Can: manage},
+		{Method: POST, Path: "/admin/plan/subscribe", Handle: a.subscribe, Can: manage, StepUp: true},
+		{Method: POST, Path: "/admin/plan/change", Handle: a.changePlan, Can: manage, StepUp: true},
+		{Method: POST, Path: "/admin/plan/cancel", Handle: a.cancelPlan, Can: manage, StepUp: true},
+		{Method: POST, Path: "/admin/plan/keep", Handle: a.keepPlan, Can: manage, StepUp: true},
+		{Method: POST, Path: "/admin/plan/portal", Handle: a.planPortal, Can: manage, StepUp: true},
 	}
 }
 
@@ -63,7 +63,7 @@ func (a *Admin) planBanner(c *gin.Context, b *plans.Board) string {
 		}
 		return text
 	}
-	if left := b.TrialDaysLeft(a.Now()); left > 0 && left <= 7 && !b.Subscribed() {
+	if left := b.TrialDaysLeft(a.Plans.Now()); left > 0 && left <= 7 && !b.Subscribed() {
 		return a.t(c, "plan.banner.trial", left)
 	}
 	return ""
@@ -145,7 +145,7 @@ func (a *Admin) showPlan(c *gin.Context, status int, problem string) error {
 	}
 	return a.render(c, status, "plan", a.t(c, "admin.nav.plan"), map[string]any{"St": st, "Use": a.shell.Uses(locale, use), "Bills": bills, "Steps": steps, "Ahead": a.Plans.Ahead(st.Board),
 		"Cards": a.planCards(c, st, offered, every), "Every": every, "Labels": labels, "Values": values, "Open": open, "Problem": problem,
-		"Demo": t.Demo, "Left": trialLeft(st.Board, a.Now()), "CanManage": a.may(c, "plan", "manage")})
+		"Demo": t.Demo, "Left": trialLeft(st.Board, a.Plans.Now()), "CanManage": a.may(c, "plan", "manage")})
 }
 
 func trialLeft(b *plans.Board, now time.Time) int {

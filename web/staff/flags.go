@@ -110,12 +110,8 @@ func (s *Staff) setFlag(c *gin.Context) error {
 		if err := tenant.SetFlag(ctx, tx, board, flag, value, tenant.ActorFrom(ctx).ID); err != nil {
 			return err
 		}
-		act := authz.Act{Act: "flag.set", ObjectKind: "flag", ObjectID: string(flag), Detail: map[string]any{"value": to, "board": board.String()}}
-		if err := authz.Record(ctx, tx, act); err != nil || board.IsNil() {
-			return err
-		}
-		act.Board = board // the board's own log says it too
-		return authz.Record(ctx, tx, act)
+		act := authz.Act{Act: "flag.set", ObjectKind: "flag", ObjectID: string(flag), Detail: map[string]any{"value": to}}
+		return onBoard(ctx, tx, board, act)
 	})
 	if err != nil {
 		return err

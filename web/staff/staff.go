@@ -79,9 +79,9 @@ func (s *Staff) Routes() []route.Route {
 		{Method: GET, Path: "/staff/boards/new", Handle: s.newBoard, Can: authz.Can("board", "create")},
 		{Method: POST, Path: "/staff/boards", Handle: s.createBoard, Can: authz.Can("board", "create")},
 		{Method: GET, Path: "/staff/boards/:id", Handle: s.board, Can: authz.Can("board", "read")},
-		{Method: POST, Path: "/staff/boards/:id/suspend", Handle: s.suspend, Can: authz.Can("board", "suspend")},
-		{Method: POST, Path: "/staff/boards/:id/resume", Handle: s.resume, Can: authz.Can("board", "suspend")},
-		{Method: POST, Path: "/staff/boards/:id/fee", Handle: s.fee, Can: authz.Can("board", "fee")},
+		{Method: POST, Path: "/staff/boards/:id/suspend", Handle: s.suspend, Can: authz.Can("board", "suspend"), StepUp: true},
+		{Method: POST, Path: "/staff/boards/:id/resume", Handle: s.resume, Can: authz.Can("board", "suspend"), StepUp: true},
+		{Method: POST, Path: "/staff/boards/:id/fee", Handle: s.fee, Can: authz.Can("board", "fee"), StepUp: true},
 		{Method: GET, Path: "/staff/boards/:id/timeline", Handle: s.timeline, Can: authz.Can("audit", "read")},
 		{Method: GET, Path: "/staff/boards/:id/timeline.csv", Handle: s.timelineCSV, Can: authz.Can("audit", "read"), StepUp: true},
 		{Method: POST, Path: "/staff/boards/:id/notes", Handle: s.note, Can: authz.Can("board", "note")},
@@ -310,7 +310,7 @@ func (s *Staff) act(c *gin.Context, name, done string, detail map[string]any, fn
 		if err := fn(ctx, tx, id); err != nil {
 			return err
 		}
-		return authz.Record(ctx, tx, authz.Act{Act: name, ObjectKind: "board", ObjectID: id.String(), Detail: detail})
+		return authz.RecordOnBoard(ctx, tx, id, authz.Act{Act: name, ObjectKind: "board", ObjectID: id.String(), Detail: detail})
 	})
 	if err != nil {
 		if fields := s.shell.Explain(s.locale(c), err); len(fields) > 0 {
@@ -323,6 +323,14 @@ func (s *Staff) act(c *gin.Context, name, done string, detail map[string]any, fn
 	}
 	s.forget(c.Request.Context(), id)
 	return route.SeeOther(c, "/staff/boards/"+id.String()+"?ok="+done)
+}
+
+// onBoard writes an act into the log of the board that it touched too, if any.
+func onBoard(ctx context.Context, tx bun.IDB, board tenant.ID, a authz.Act) error {
+	if board.IsNil() {
+		return authz.Record(ctx, tx, a)
+	}
+	return authz.RecordOnBoard(ctx, tx, board, a)
 }
 
 // forget makes every process read the board's row anew.
@@ -371,7 +379,7 @@ func (s *Staff) onTask(c *gin.Context, name, done string, fn func(context.Contex
 		if err := fn(ctx, tx, board, id); err != nil {
 			return err
 		}
-		return authz.Record(ctx, tx, authz.Act{Act: name, ObjectKind: "task", ObjectID: id.String()})
+		return onBoard(ctx, tx, board, authz.Act{Act: name, ObjectKind: "task", ObjectID: id.String()})
 	})
 	if err != nil {
 		return err

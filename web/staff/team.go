@@ -26,13 +26,13 @@ func (s *Staff) teamRoutes() []route.Route {
 	return []route.Route{
 		{Method: GET, Path: "/staff/team", Handle: s.team, Can: read},
 		{Method: GET, Path: "/staff/team.csv", Handle: s.teamCSV, Can: read, StepUp: true},
-		{Method: POST, Path: "/staff/team/invite", Handle: s.invite, Can: manage},
-		{Method: POST, Path: "/staff/team/resend", Handle: s.resendInvitation, Can: manage},
-		{Method: POST, Path: "/staff/team/withdraw", Handle: s.withdrawInvitation, Can: manage},
+		{Method: POST, Path: "/staff/team/invite", Handle: s.invite, Can: manage, StepUp: true},
+		{Method: POST, Path: "/staff/team/resend", Handle: s.resendInvitation, Can: manage, StepUp: true},
+		{Method: POST, Path: "/staff/team/withdraw", Handle: s.withdrawInvitation, Can: manage, StepUp: true},
 		{Method: POST, Path: "/staff/team/leave", Handle: s.leaveTeam, Can: read},
-		{Method: POST, Path: "/staff/team/:id/role", Handle: s.changeRole, Can: manage},
-		{Method: POST, Path: "/staff/team/:id/remove", Handle: s.removeMember, Can: manage},
-		{Method: POST, Path: "/staff/team/:id/restore", Handle: s.restoreMember, Can: manage},
+		{Method: POST, Path: "/staff/team/:id/role", Handle: s.changeRole, Can: manage, StepUp: true},
+		{Method: POST, Path: "/staff/team/:id/remove", Handle: s.removeMember, Can: manage, StepUp: true},
+		{Method: POST, Path: "/staff/team/:id/restore", Handle: s.restoreMember, Can: manage, StepUp: true},
 	}
 }
 

@@ -31,12 +31,14 @@ var momentKinds = []string{"audit", "move", "order", "mail", "task", "note"}
 
 // moments are the sources of the timeline, each bounded and by keyset, so that
 // a page reads no more than its size from each. What staff did to the board
-// stands in the platform's log.
+// stands in both
+// logs since both are written, and is read from the board's.
 var moments = map[string]string{
 	"audit": `SELECT at, id, 'audit' AS kind, act AS what, coalesce(personal->>'actor', actor_kind) || coalesce(' / ' || (personal->>'impersonator'), '') AS who,
 			trim(object_kind || ' ' || CASE WHEN detail = '{}' THEN '' ELSE detail::text END) AS detail FROM (
 				(SELECT * FROM audit_log WHERE tenant_id = ?0 AND (at, id) < (?1, ?2) ORDER BY at DESC, id DESC LIMIT ?3)
-				UNION ALL (SELECT * FROM audit_log WHERE tenant_id = '00000000-0000-0000-0000-000000000000' AND object_kind = 'board' AND object_id = ?0::text AND (at, id) < (?1, ?2)
+				UNION ALL (SELECT * FROM audit_log WHERE tenant_id = '00000000-0000-0000-0000-000000000000' AND object_kind = 'board' AND object_id = ?0::text
+					AND detail->>'` + authz.BoardLine + `' IS NULL AND (at, id) < (?1, ?2)
 					ORDER BY at DESC, id DESC LIMIT ?3)) AS a ORDER BY at DESC, id DESC LIMIT ?3`,
 	"move": `SELECT v.at, v.id, 'move', v.from_state || ' → ' || v.to_state, v.actor_kind, l.title || CASE WHEN v.reason = '' THEN '' ELSE ': ' || v.reason END
 			FROM (SELECT * FROM listing_moves WHERE tenant_id = ?0 AND (at, id) < (?1, ?2) ORDER BY at DESC, id DESC LIMIT ?3) AS v JOIN listings AS l ON l.tenant_id = v.tenant_id AND l.id = v.listing_id`,

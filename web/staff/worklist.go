@@ -126,7 +126,7 @@ func (s *Staff) bulkTasks(c *gin.Context) error {
 				return err
 			}
 			n++
-			if err := authz.Record(ctx, tx, authz.Act{Act: act, ObjectKind: "task", ObjectID: id.String()}); err != nil {
+			if err := onBoard(ctx, tx, board, authz.Act{Act: act, ObjectKind: "task", ObjectID: id.String()}); err != nil {
 				return err
 			}
 		}

@@ -111,6 +111,22 @@ func (s *Server) Collections() (names []string) {
 	return names
 }
 
+// Aliases lists the names of the aliases.
+func (s *Server) Aliases() (names []string) {
+	s.with(func() { names = slices.Sorted(maps.Keys(s.aliases)) })
+	return names
+}
+
+// Keys lists what the keys are for, oldest first.
+func (s *Server) Keys() (descriptions []string) {
+	s.with(func() {
+		for _, k := range s.keys {
+			descriptions = append(descriptions, k.description)
+		}
+	})
+	return descriptions
+}
+
 // Wipe forgets everything, keys too, as a server that lost its disk.
 func (s *Server) Wipe() {
 	s.with(func() {
