@@ -185,11 +185,14 @@ func diskFull(ctx context.Context, c *chaos) (err error) {
 	run := func(q string) error {
 		// Behind readers, never before them.
 		for {
-			_, err := w.super.Exec(ctx, "SET lock_timeout = '1s'; "+q)
+			_, err := w.super.Exec(ctx, q)
 			if pg.Code(err) != "55P03" {
 				return err
 			}
 		}
+	}
+	if _, err := w.super.Exec(ctx, "SET lock_timeout = '1s'"); err != nil {
+		return err
 	}
 	if _, err := w.super.Exec(ctx, "CREATE TABLESPACE small LOCATION '"+space+"'"); err != nil {
 		return err
@@ -355,7 +358,12 @@ func (c *chaos) prepare(ctx context.Context) error {
 	}
 	var hash []byte
 	c.staff, hash = newToken()
-	_, err := c.w.super.Exec(ctx, `INSERT INTO operator_sessions (token_hash, operator_id, expires_at, factor_at)
+	// The staff's pages ask for a second factor, which this session has shown.
+	_, err := c.w.super.Exec(ctx, `INSERT INTO operator_totp (operator_id, sealed, sealed_with, last_step, created_at) SELECT id, '', '', 0, now() FROM operators WHERE email = 'chaos@example.org'`)
+	if err != nil {
+		return err
+	}
+	_, err = c.w.super.Exec(ctx, `INSERT INTO operator_sessions (token_hash, operator_id, expires_at, factor_at)
 		SELECT $1, id, now() + interval '1 day', now() FROM operators WHERE email = 'chaos@example.org'`, hash)
 	if err != nil || c.w.find == nil {
 		return err

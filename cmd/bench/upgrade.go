@@ -137,12 +137,12 @@ func backfill(ctx context.Context, c *chaos) error {
 	for {
 		var n int
 		var nextBoard, next *string
-		err := conn.QueryRow(ctx, `WITH some AS (
+		err := conn.QueryRow(ctx, `WITH part AS (
 				SELECT tenant_id, id FROM listings WHERE (tenant_id, id) > ($1::uuid, $2::uuid) ORDER BY tenant_id, id LIMIT $3 FOR UPDATE
 			), filled AS (
-				UPDATE listings l SET fixture_length = length(l.title) FROM some s
+				UPDATE listings l SET fixture_length = length(l.title) FROM part s
 				WHERE l.tenant_id = s.tenant_id AND l.id = s.id AND l.fixture_length IS NULL RETURNING 1
-			) SELECT (SELECT count(*) FROM filled), (SELECT tenant_id::text FROM some ORDER BY tenant_id DESC, id DESC LIMIT 1), (SELECT id::text FROM some ORDER BY tenant_id DESC, id DESC LIMIT 1)`,
+			) SELECT (SELECT count(*) FROM filled), (SELECT tenant_id::text FROM part ORDER BY tenant_id DESC, id DESC LIMIT 1), (SELECT id::text FROM part ORDER BY tenant_id DESC, id DESC LIMIT 1)`,
 			board, id, batch).Scan(&n, &nextBoard, &next)
 		if err != nil {
 			return err
