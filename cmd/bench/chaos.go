@@ -52,7 +52,7 @@ type fault struct {
 
 // faults are all, in the order of a short run.
 func faults() []fault {
-	return slices.Concat(upgrades, processFaults, postgresFaults, redisFaults, workFaults, mailFaults, stripeFaults, searchFaults)
+	return slices.Concat(upgrades[:1], processFaults, upgrades[1:], postgresFaults, redisFaults, workFaults, mailFaults, stripeFaults, searchFaults)
 }
 
 // runChaos answers an error when a promise was not kept.

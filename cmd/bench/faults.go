@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -19,6 +20,9 @@ import (
 
 // processFaults befall the program's own processes.
 var processFaults = []fault{
+	{name: "both serves and workers rolled, one by one", promise: "no failed request", during: func(ctx context.Context, c *chaos) error {
+		return c.roll(ctx)
+	}},
 	{name: "serve killed", promise: "no failed request but those under way on it", broken: 16, during: func(ctx context.Context, c *chaos) error {
 		c.w.serves[0].kill()
 		if err := wait(ctx, 2*time.Second); err != nil {
@@ -33,9 +37,6 @@ var processFaults = []fault{
 		}
 		return c.w.relaunch(ctx, "worker", 0)
 	}},
-	{name: "both serves and workers rolled, one by one", promise: "no failed request", during: func(ctx context.Context, c *chaos) error {
-		return c.roll(ctx)
-	}},
 	{name: "serve and worker stopped for 5 s (a stalled machine)", promise: "leases pass on; no work doubled", away: true, during: func(ctx context.Context, c *chaos) error {
 		for _, p := range []*process{c.w.serves[1], c.w.workers[1]} {
 			_ = p.cmd.Process.Signal(syscall.SIGSTOP)
@@ -45,17 +46,16 @@ var processFaults = []fault{
 	}},
 }
 
-// roll replaces every process by one of the program as it is now, one by one.
+// roll replaces every process by one of the program as it is now: a serve and a
+// worker, then the others.
 func (c *chaos) roll(ctx context.Context) error {
 	for i := range c.w.serves {
-		c.w.serves[i].end()
-		if err := c.w.relaunch(ctx, "serve", i); err != nil {
-			return err
-		}
-	}
-	for i := range c.w.workers {
-		c.w.workers[i].end()
-		if err := c.w.relaunch(ctx, "worker", i); err != nil {
+		var serve, worker error
+		var both sync.WaitGroup
+		both.Go(func() { c.w.serves[i].end(); serve = c.w.relaunch(ctx, "serve", i) })
+		both.Go(func() { c.w.workers[i].end(); worker = c.w.relaunch(ctx, "worker", i) })
+		both.Wait()
+		if err := errors.Join(serve, worker); err != nil {
 			return err
 		}
 	}

@@ -38,6 +38,8 @@ func upgrade(ctx context.Context, c *chaos) error {
 	turns := []string{c.w.o.binary, c.w.o.before, c.w.o.binary}
 	if c.w.binary == c.w.o.binary { // once more, later in a long run
 		turns = turns[1:]
+	} else if c.w.o.chaos == 0 {
+		turns = turns[:2] // in a short run, what comes next rolls to the newer again
 	}
 	for _, c.w.binary = range turns {
 		if err := c.roll(ctx); err != nil {
@@ -104,7 +106,7 @@ func migration(ctx context.Context, c *chaos) (err error) {
 	if cerr := apply("9_contract"); cerr != nil {
 		return errors.Join(err, fmt.Errorf("contract: %w", cerr))
 	}
-	_, derr := c.w.super.Exec(ctx, `DROP TABLE fixture_migrations, fixture_migrations_locks`)
+	_, derr := c.w.super.Exec(ctx, `DROP TABLE fixture_migrations`)
 	return errors.Join(err, derr)
 }
 
