@@ -47,9 +47,9 @@ func Up(ctx context.Context, ownerURL, appURL, platformURL string) error {
 	})
 }
 
-// Apply applies the files of another folder, kept in a table of another name,
+// ApplyFiles applies the files of another folder, kept in a table of another name,
 // under the same lock and by the same rules. It is for measuring and trying.
-func Apply(ctx context.Context, ownerURL string, files fs.FS, table string) error {
+func ApplyFiles(ctx context.Context, ownerURL string, files fs.FS, table string) error {
 	return with(ctx, ownerURL, files, table, func(_ *sql.Conn, m *migrate.Migrator) error {
 		if err := m.Init(ctx); err != nil {
 			return err

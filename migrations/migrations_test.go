@@ -33,7 +33,7 @@ func TestAMigrationThatWaitsForALockLetsOthersBy(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() {
-		done <- migrations.Apply(t.Context(), d.Owner, fstest.MapFS{
+		done <- migrations.ApplyFiles(t.Context(), d.Owner, fstest.MapFS{
 			"20300101000001_column.tx.up.sql": {Data: []byte(`ALTER TABLE boards ADD COLUMN tried int`)},
 		}, "tried_migrations")
 	}()

@@ -211,7 +211,7 @@ func (r *Runner) handle(ctx context.Context, at *asynq.Task) error {
 	if !t.TenantID.IsNil() {
 		board = t.TenantID.String()
 	}
-	ctx, span := r.tracing.Task(ctx, t.Kind, t.Trace, t.Attempts+1, board)
+	ctx, span := r.tracing.Task(ctx, t.Kind, t.Trace, t.Attempts, board)
 	begun := time.Now()
 	err = r.run(ctx, t)
 	r.observe(t.Kind, err, time.Since(begun))

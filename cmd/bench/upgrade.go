@@ -62,7 +62,7 @@ func migration(ctx context.Context, c *chaos) (err error) {
 		if err != nil {
 			return err
 		}
-		return migrations.Apply(ctx, c.w.pg.MigrateURL, sub, "fixture_migrations")
+		return migrations.ApplyFiles(ctx, c.w.pg.MigrateURL, sub, "fixture_migrations")
 	}
 	// Somebody's report reads the table for as long as this takes: whatever needs
 	// the whole table has to wait for it, and nobody may wait behind that.
