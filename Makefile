@@ -38,8 +38,8 @@ check: bin/tools/kubectl-validate test ## Test, then lint, look for known vulner
 bench: build deps ## Measure serve and worker as users meet them; BENCH=full: 1,000 boards × 1,000 listings
 	@go run ./cmd/bench $(BENCHFLAGS)
 
-chaos: build deps ## Let things go wrong under load and see what was promised kept; CHAOS=long: for 30 minutes
-	@go run ./cmd/bench -chaos -boards 8 -listings 60 -large 0 $(if $(filter long,$(CHAOS)),-long 30m)
+chaos: build deps ## Let things go wrong under load and see what was promised kept; CHAOS=long [SEED=n]: for 30 minutes; FROM=revision to upgrade from
+	@scripts/chaos.sh "$(CHAOS)" "$(FROM)" "$(SEED)"
 
 pitr: deps ## Try point-in-time recovery with a local archive, from nothing
 	@scripts/pitr-drill.sh

@@ -9,8 +9,10 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/uptrace/bun"
@@ -41,9 +43,46 @@ func Up(ctx context.Context, ownerURL, appURL, platformURL string) error {
 		if err := m.Init(ctx); err != nil {
 			return fmt.Errorf("migrations table: %w", err)
 		}
-		_, err := m.Migrate(ctx)
-		return err
+		return migrateAll(ctx, m)
 	})
+}
+
+// ApplyFiles applies the files of another folder, kept in a table of another name,
+// under the same lock and by the same rules. It is for measuring and trying.
+func ApplyFiles(ctx context.Context, ownerURL string, files fs.FS, table string) error {
+	return with(ctx, ownerURL, files, table, func(_ *sql.Conn, m *migrate.Migrator) error {
+		if err := m.Init(ctx); err != nil {
+			return err
+		}
+		return migrateAll(ctx, m)
+	})
+}
+
+const (
+	// settings of a migration's connection. A statement that waits for a lock
+	// makes everything behind it wait, too: it gives up soon, and comes again.
+	settings = `SET lock_timeout = '2s'; SET statement_timeout = '15min'; SET idle_in_transaction_session_timeout = '1min'`
+	// lockTries times two seconds of waiting and one of letting others by.
+	lockTries = 60
+)
+
+// migrateAll applies what is missing; a file that did not get its lock left
+// nothing and is tried again.
+func migrateAll(ctx context.Context, m *migrate.Migrator) error {
+	for try := 1; ; try++ {
+		_, err := m.Migrate(ctx)
+		if pg.Code(err) != "55P03" && !pg.Retryable(err) {
+			return err
+		}
+		if try == lockTries {
+			return fmt.Errorf("a table was in use for %d s on end, so nothing of this migration was done: end what holds it (docs/operations/upgrade.md says how to find it) and try again: %w", 3*lockTries, err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // Down rolls the last group of migrations back.
@@ -77,7 +116,11 @@ func Pending(ctx context.Context, ownerURL string) ([]string, error) {
 }
 
 func run(ctx context.Context, ownerURL string, fn func(*sql.Conn, *migrate.Migrator) error) error {
-	sqldb, err := pg.Open(ownerURL, 4)
+	return with(ctx, ownerURL, FS, "bun_migrations", fn)
+}
+
+func with(ctx context.Context, ownerURL string, files fs.FS, table string, fn func(*sql.Conn, *migrate.Migrator) error) error {
+	sqldb, err := pg.OpenSet(ownerURL, 4, settings)
 	if err != nil {
 		return err
 	}
@@ -88,18 +131,19 @@ func run(ctx context.Context, ownerURL string, fn func(*sql.Conn, *migrate.Migra
 	}
 	defer func() { _ = conn.Close() }()
 	// A session lock, not bun's lock row: the row survives a killed migrator.
-	if _, err := conn.ExecContext(ctx, fmt.Sprintf("SELECT pg_advisory_lock(%d)", lockKey)); err != nil {
+	// Others may be at work for long: this one wait has no end.
+	if _, err := conn.ExecContext(ctx, fmt.Sprintf("SET lock_timeout = 0; SET statement_timeout = 0; SELECT pg_advisory_lock(%d); ", lockKey)+settings); err != nil {
 		return err
 	}
 	defer func() {
 		_, _ = conn.ExecContext(context.WithoutCancel(ctx), fmt.Sprintf("SELECT pg_advisory_unlock(%d)", lockKey))
 	}()
 	found := migrate.NewMigrations()
-	if err := found.Discover(FS); err != nil {
+	if err := found.Discover(files); err != nil {
 		return err
 	}
 	db := bun.NewDB(sqldb, pgdialect.New())
-	return fn(conn, migrate.NewMigrator(db, found, migrate.WithMarkAppliedOnSuccess(true)))
+	return fn(conn, migrate.NewMigrator(db, found, migrate.WithMarkAppliedOnSuccess(true), migrate.WithTableName(table)))
 }
 
 // ensureRoles makes the group roles that policies name, and the logins.

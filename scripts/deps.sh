@@ -19,9 +19,11 @@ have_chromium || need+=(chromium fonts-liberation)
 have gcc || have clang || have cc || need+=(gcc libc6-dev)
 wanted=("${need[@]}")
 have redis-server || wanted+=(redis-server)
+have faketime || wanted+=(faketime)
 [ ${#wanted[@]} -eq 0 ] && exit 0
 
-# Without Redis the tests use one of their own in the process.
+# Without Redis the tests use one of their own in the process; without faketime
+# `make chaos` leaves the clock alone, and says so.
 give_up() {
 	[ ${#need[@]} -eq 0 ] && exit 0
 	echo "The tests need: ${need[*]}. $1" >&2

@@ -30,6 +30,10 @@ const (
 	// longer than its lease is handed over again.
 	backlog = 400
 	batch   = 100
+	// longest is what one attempt may take; asynq gives its place to others then.
+	longest = time.Hour
+	// clockEvery is how often the relay looks whether the database's clock went back.
+	clockEvery = 10 * time.Second
 )
 
 // note is what travels through Redis: which row, and which hand-over of it.
@@ -50,6 +54,9 @@ type Runner struct {
 	tracing  *observe.Tracing
 	observe  func(kind string, err error, took time.Duration)
 }
+
+// abandoned is the error of a task whose last attempt nobody came back from.
+const abandoned = "the worker died or hung each time it did this"
 
 // NewRunner makes a runner. Wake it when there is work; Run it in a worker.
 func NewRunner(p *tenant.Platform, boards *tenant.Resolver, mux *Mux, rdb redis.UniversalClient, log *slog.Logger) *Runner {
@@ -99,7 +106,11 @@ func (r *Runner) relay(ctx context.Context) {
 	inspect := asynq.NewInspectorFromRedisClient(r.redis)
 	tick := time.NewTicker(time.Second) // the net under the wakes
 	defer tick.Stop()
+	var c clock
 	for {
+		if err := c.watch(ctx, r.platform, r.log); err != nil && ctx.Err() == nil {
+			r.log.Warn("reading the database's clock", "error", err)
+		}
 		n, err := r.handOver(ctx, client, inspect)
 		if err != nil && ctx.Err() == nil {
 			r.log.Warn("relay", "error", err)
@@ -117,7 +128,10 @@ func (r *Runner) relay(ctx context.Context) {
 }
 
 // handOver gives a batch of due rows without a live lease to asynq under their
-// next number. A row that could not be enqueued has its lease taken back.
+// next number. A row that could not be enqueued has its lease taken back. One
+// whose last attempt ended without a word (the worker died of it, or it never
+// ended) has failed: it would take workers down for ever. A lease that is longer
+// than any that is given comes from before the clock was set back.
 func (r *Runner) handOver(ctx context.Context, client *asynq.Client, inspect *asynq.Inspector) (int, error) {
 	queues := make([]string, 0, 5)
 	for _, q := range []string{Critical, Default, Index, Mail, Bulk} {
@@ -133,23 +147,30 @@ func (r *Runner) handOver(ctx context.Context, client *asynq.Client, inspect *as
 	var due []Task
 	err := r.platform.Write(ctx, func(ctx context.Context, tx bun.IDB) error {
 		due = due[:0]
-		return tx.NewRaw(`UPDATE tasks AS t SET handover = t.handover + 1, lease_until = clock_timestamp() + make_interval(secs => ?)
-			FROM (SELECT tenant_id, id FROM tasks
-				WHERE failed_at IS NULL AND run_at <= clock_timestamp() AND (lease_until IS NULL OR lease_until < clock_timestamp())
-					AND queue IN (?)
+		return tx.NewRaw(`UPDATE tasks AS t SET handover = t.handover + 1,
+				lease_until = CASE WHEN d.spent THEN NULL ELSE clock_timestamp() + make_interval(secs => ?) END,
+				failed_at = CASE WHEN d.spent THEN clock_timestamp() END,
+				last_error = CASE WHEN d.spent THEN ? ELSE t.last_error END
+			FROM (SELECT tenant_id, id, every IS NULL AND attempts >= max_attempts AS spent FROM tasks
+				WHERE failed_at IS NULL AND run_at <= clock_timestamp() AND queue IN (?)
+					AND (lease_until IS NULL OR lease_until < clock_timestamp() OR lease_until > clock_timestamp() + make_interval(secs => ?))
 				ORDER BY run_at LIMIT ? FOR UPDATE SKIP LOCKED) AS d
 			WHERE t.tenant_id = d.tenant_id AND t.id = d.id
-			RETURNING t.tenant_id, t.id, t.kind, t.queue, t.handover`,
-			lease.Seconds(), bun.In(queues), batch).Scan(ctx, &due)
+			RETURNING t.tenant_id, t.id, t.kind, t.queue, t.handover, t.failed_at`,
+			lease.Seconds(), abandoned, bun.In(queues), 2*lease.Seconds(), batch).Scan(ctx, &due)
 	})
 	if err != nil {
 		return 0, err
 	}
 	for i := range due {
 		t := &due[i]
+		if t.FailedAt != nil {
+			r.log.Error("task given up", "kind", t.Kind, "board", t.TenantID, "task", t.ID, "error", abandoned)
+			continue
+		}
 		payload, _ := json.Marshal(note{t.TenantID, t.ID.String(), t.Handover})
 		_, err := client.EnqueueContext(ctx, asynq.NewTask(asynqKind, payload), asynq.Queue(t.Queue),
-			asynq.TaskID(fmt.Sprintf("%s.%d", t.ID, t.Handover)), asynq.MaxRetry(0), asynq.Timeout(time.Hour))
+			asynq.TaskID(fmt.Sprintf("%s.%d", t.ID, t.Handover)), asynq.MaxRetry(0), asynq.Timeout(longest))
 		if err == nil || errors.Is(err, asynq.ErrTaskIDConflict) {
 			continue
 		}
@@ -168,7 +189,8 @@ func (r *Runner) handOver(ctx context.Context, client *asynq.Client, inspect *as
 }
 
 // handle runs one hand-over. It answers nil whatever happens: the row owns the
-// outcome, and asynq must neither retry nor archive.
+// outcome, and asynq must neither retry nor archive. The attempt is counted as it
+// begins: one that takes the process down counts, too.
 func (r *Runner) handle(ctx context.Context, at *asynq.Task) error {
 	var n note
 	if err := json.Unmarshal(at.Payload(), &n); err != nil {
@@ -177,7 +199,7 @@ func (r *Runner) handle(ctx context.Context, at *asynq.Task) error {
 	}
 	t := new(Task)
 	err := r.platform.Write(ctx, func(ctx context.Context, tx bun.IDB) error {
-		return tx.NewRaw(`UPDATE tasks SET lease_until = clock_timestamp() + make_interval(secs => ?)
+		return tx.NewRaw(`UPDATE tasks SET attempts = attempts + 1, lease_until = clock_timestamp() + make_interval(secs => ?)
 			WHERE tenant_id = ? AND id = ? AND handover = ? AND failed_at IS NULL AND lease_until IS NOT NULL
 			RETURNING `+columns,
 			lease.Seconds(), n.Tenant, n.ID, n.Handover).Scan(ctx, t)
@@ -189,7 +211,7 @@ func (r *Runner) handle(ctx context.Context, at *asynq.Task) error {
 	if !t.TenantID.IsNil() {
 		board = t.TenantID.String()
 	}
-	ctx, span := r.tracing.Task(ctx, t.Kind, t.Trace, t.Attempts+1, board)
+	ctx, span := r.tracing.Task(ctx, t.Kind, t.Trace, t.Attempts, board)
 	begun := time.Now()
 	err = r.run(ctx, t)
 	r.observe(t.Kind, err, time.Since(begun))
@@ -271,12 +293,12 @@ func (r *Runner) settle(ctx context.Context, t *Task, err error) {
 			}
 			return nil
 		}
-		r.log.WarnContext(ctx, "task failed", "kind", t.Kind, "board", t.TenantID, "task", t.ID, "attempt", t.Attempts+1, "error", err)
-		_, uerr := tx.NewRaw(`UPDATE tasks SET attempts = attempts + 1, lease_until = NULL, last_error = ?,
+		r.log.WarnContext(ctx, "task failed", "kind", t.Kind, "board", t.TenantID, "task", t.ID, "attempt", t.Attempts, "error", err)
+		_, uerr := tx.NewRaw(`UPDATE tasks SET lease_until = NULL, last_error = ?,
 				run_at = now() + make_interval(secs => ?),
-				failed_at = CASE WHEN attempts + 1 >= max_attempts THEN now() END
+				failed_at = CASE WHEN attempts >= max_attempts THEN now() END
 			WHERE tenant_id = ? AND id = ? AND handover = ?`,
-			brief(err), backoff(t.Attempts).Seconds(), t.TenantID, t.ID, t.Handover).Exec(ctx)
+			brief(err), backoff(t.Attempts-1).Seconds(), t.TenantID, t.ID, t.Handover).Exec(ctx)
 		return uerr
 	})
 	if werr != nil {
@@ -286,7 +308,7 @@ func (r *Runner) settle(ctx context.Context, t *Task, err error) {
 
 // backoff is 1 s, 2 s, 4 s … to an hour at most, with a fifth of jitter.
 func backoff(attempts int) time.Duration {
-	d := time.Second << min(attempts, 12)
+	d := time.Second << min(max(attempts, 0), 12)
 	d = min(d, time.Hour)
 	return d - time.Duration(rand.Int64N(int64(d)/5+1))
 }

@@ -264,3 +264,97 @@ func TestScheduleComesBack(t *testing.T) {
 	b.run(t)
 	testkit.Eventually(t, 15*time.Second, func() bool { return runs.Load() >= 3 })
 }
+
+func (b *bench) exec(t *testing.T, query string, args ...any) {
+	t.Helper()
+	if err := b.Platform.Write(t.Context(), func(ctx context.Context, tx bun.IDB) error {
+		_, err := tx.NewRaw(query, args...).Exec(ctx)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// failed are the kinds that were given up, with their errors.
+func (b *bench) failed(t *testing.T) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	if err := b.Platform.Read(t.Context(), func(ctx context.Context, tx bun.IDB) error {
+		list, err := tasks.Failed(ctx, tx, 10)
+		for _, f := range list {
+			out[f.Kind] = f.LastError
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// A task that takes its worker down, or never ends, comes back from no attempt:
+// its attempts count all the same, or it would do so for ever.
+func TestATaskThatNobodyComesBackFromIsGivenUp(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	begun, end := make(chan struct{}, 10), make(chan struct{})
+	b.mux.Handle("t.endless", func(context.Context, *tasks.Task) error {
+		begun <- struct{}{}
+		<-end // deaf to its context
+		return nil
+	})
+	var others atomic.Int32
+	b.mux.Handle("t.other", func(context.Context, *tasks.Task) error { others.Add(1); return nil })
+	b.run(t)
+	t.Cleanup(func() { close(end) })
+	b.add(t, tasks.New{Kind: "t.endless", MaxAttempts: 2})
+	for range 2 {
+		<-begun
+		// As when its worker is gone: nobody renews the lease.
+		b.exec(t, `UPDATE tasks SET lease_until = now() - interval '1 second' WHERE kind = 't.endless'`)
+	}
+	testkit.Eventually(t, 20*time.Second, func() bool { return b.failed(t)["t.endless"] != "" })
+	if got := b.failed(t)["t.endless"]; !strings.Contains(got, "died or hung") {
+		t.Errorf("its error is %q", got)
+	}
+	b.add(t, tasks.New{Kind: "t.other"})
+	testkit.Eventually(t, 20*time.Second, func() bool { return others.Load() == 1 })
+	if len(begun) > 0 {
+		t.Error("it was begun a third time")
+	}
+}
+
+// When the database's clock is set back, what was due under the old one is due
+// still, and what was meant for later stays so.
+func TestWorkThatTheClockLeftInTheFutureIsDone(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	var mu sync.Mutex
+	ran := map[string]int{}
+	for _, kind := range []string{"t.new", "t.tried", "t.leased", "t.every", "t.later"} {
+		b.mux.Handle(kind, func(context.Context, *tasks.Task) error {
+			mu.Lock()
+			defer mu.Unlock()
+			ran[kind]++
+			return nil
+		})
+	}
+	insert := func(kind, columns, values string) {
+		b.exec(t, `INSERT INTO tasks (tenant_id, id, kind, `+columns+`) VALUES (?, gen_random_uuid(), ?, `+values+`)`, b.board.ID, kind)
+	}
+	insert("t.new", "created_at, run_at", "now() + interval '1 hour', now() + interval '1 hour'")
+	insert("t.tried", "attempts, run_at", "1, now() + interval '1 hour'")
+	insert("t.leased", "lease_until", "now() + interval '1 hour'")
+	insert("t.every", "every, max_attempts, run_at", "interval '1 second', 1000000, now() + interval '1 hour'")
+	insert("t.later", "run_at", "now() + interval '1 hour'")
+	b.run(t)
+	testkit.Eventually(t, 20*time.Second, func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return ran["t.new"] == 1 && ran["t.tried"] == 1 && ran["t.leased"] == 1 && ran["t.every"] >= 1
+	})
+	mu.Lock()
+	defer mu.Unlock()
+	if ran["t.later"] > 0 {
+		t.Error("what is for later was done now")
+	}
+}

@@ -343,6 +343,13 @@ func (s *Sim) Fail(n int, f Failure) {
 	s.faults = append(s.faults, &planned{left: n, Failure: f})
 }
 
+// Heal forgets failures that have not come up yet.
+func (s *Sim) Heal() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = nil
+}
+
 func (s *Sim) nextFault(r *http.Request) *Failure {
 	s.mu.Lock()
 	defer s.mu.Unlock()

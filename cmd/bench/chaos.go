@@ -3,10 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/Shopify/toxiproxy/v2"
@@ -23,6 +23,17 @@ type chaos struct {
 	links map[string]*toxiproxy.Proxy
 	lines []string
 	fails int
+	staff string // a session of the platform's staff
+	tally map[string]*tally
+}
+
+// tally is what came of one fault in all its turns.
+type tally struct {
+	fault
+	turns, kept         int
+	asked, busy, failed int64
+	slowest             time.Duration
+	wrong, skipped      string
 }
 
 // fault is one thing that goes wrong, and what is promised meanwhile.
@@ -35,16 +46,24 @@ type fault struct {
 	away bool
 	// broken says that requests under way may be lost with a killed process.
 	broken int64
+	// cannot says why the fault can't be produced here; nil or "": it can.
+	cannot func(c *chaos) string
+}
+
+// faults are all, in the order of a short run.
+func faults() []fault {
+	return slices.Concat(upgrades[:1], processFaults, upgrades[1:], postgresFaults, redisFaults, workFaults, mailFaults, stripeFaults, searchFaults)
 }
 
 // runChaos answers an error when a promise was not kept.
 func runChaos(ctx context.Context, o options, long time.Duration) error {
+	started := time.Now()
 	w, err := newWorld(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer w.close()
-	c := &chaos{w: w, links: map[string]*toxiproxy.Proxy{}}
+	c := &chaos{w: w, links: map[string]*toxiproxy.Proxy{}, tally: map[string]*tally{}}
 	if err := c.proxies(); err != nil {
 		return err
 	}
@@ -54,6 +73,9 @@ func runChaos(ctx context.Context, o options, long time.Duration) error {
 		}
 	}()
 	if err := w.shop(ctx); err != nil {
+		return err
+	}
+	if err := c.prepare(ctx); err != nil {
 		return err
 	}
 	if err := w.start(ctx, true, 2); err != nil {
@@ -67,28 +89,68 @@ func runChaos(ctx context.Context, o options, long time.Duration) error {
 	w.warm(ctx)
 	c.load = newSteady(w)
 	stop := c.load.run(ctx)
-	begun := time.Now()
-	for round := 1; ; round++ {
-		for _, f := range faults {
-			if err := c.one(ctx, f); err != nil {
-				stop()
-				return err
-			}
-		}
-		if time.Since(begun) > long || ctx.Err() != nil {
-			break
-		}
-		fmt.Fprintf(os.Stderr, "round %d done after %s\n", round, time.Since(begun).Round(time.Second))
+	if err := c.turns(ctx, long); err != nil {
+		stop()
+		return err
 	}
 	stop()
 	if err := c.end(ctx); err != nil {
 		return err
 	}
 	fmt.Printf("\n| fault | promise | kept |\n|---|---|---|\n%s\n", strings.Join(c.lines, "\n"))
+	fmt.Printf("\n%d faults in %s, with start and end\n", len(faults()), time.Since(started).Round(time.Second))
 	if c.fails > 0 {
 		return fmt.Errorf("%d promises were not kept", c.fails)
 	}
 	return nil
+}
+
+// turns lets every fault happen once; in a long run, after that, any of them in
+// an order that the seed draws.
+func (c *chaos) turns(ctx context.Context, long time.Duration) error {
+	begun := time.Now()
+	all := faults()
+	for _, f := range all {
+		if err := c.one(ctx, f); err != nil {
+			return err
+		}
+	}
+	if long > 0 {
+		fmt.Fprintf(os.Stderr, "from here on by chance: -seed %d (make chaos CHAOS=long SEED=%d draws the same)\n", c.w.o.seed, c.w.o.seed)
+	}
+	chance := rand.New(rand.NewPCG(uint64(c.w.o.seed), 0)) //nolint:gosec // a seed that can be said again
+	for time.Since(begun) < long {
+		if err := c.one(ctx, all[chance.IntN(len(all))]); err != nil {
+			return err
+		}
+		if err := wait(ctx, time.Duration(chance.IntN(2000))*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	for _, f := range all {
+		c.lines = append(c.lines, c.tally[f.name].String())
+	}
+	if long > 0 {
+		c.lines = append(c.lines, fmt.Sprintf("| by chance, seed %d | %s long | yes |", c.w.o.seed, time.Since(begun).Round(time.Second)))
+	}
+	return nil
+}
+
+func (t *tally) String() string {
+	if t.skipped != "" {
+		return fmt.Sprintf("| %s | %s | NOT TRIED: %s |", t.name, t.promise, t.skipped)
+	}
+	verdict := fmt.Sprintf("yes: %d requests, %d told to wait, well %s after", t.asked, t.busy, t.slowest.Round(10*time.Millisecond))
+	if t.failed > 0 {
+		verdict += fmt.Sprintf(", %d lost with what was killed", t.failed)
+	}
+	if t.kept < t.turns {
+		verdict = "NO: " + t.wrong
+	}
+	if t.turns > 1 {
+		verdict = fmt.Sprintf("%d of %d times; ", t.kept, t.turns) + verdict
+	}
+	return fmt.Sprintf("| %s | %s | %s |", t.name, t.promise, verdict)
 }
 
 // proxies puts a toxiproxy before Postgres, Redis, the mail server and Stripe.
@@ -147,81 +209,21 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-var faults = []fault{
-	{name: "serve killed", promise: "no failed request but those under way on it", broken: 16, during: func(ctx context.Context, c *chaos) error {
-		c.w.serves[0].kill()
-		if err := wait(ctx, 2*time.Second); err != nil {
-			return err
-		}
-		return c.w.relaunch(ctx, "serve", 0)
-	}},
-	{name: "worker killed", promise: "no work lost or doubled", during: func(ctx context.Context, c *chaos) error {
-		c.w.workers[0].kill()
-		if err := wait(ctx, 2*time.Second); err != nil {
-			return err
-		}
-		return c.w.relaunch(ctx, "worker", 0)
-	}},
-	{name: "both serves and workers rolled, one by one", promise: "no failed request", during: func(ctx context.Context, c *chaos) error {
-		for i := range c.w.serves {
-			c.w.serves[i].end()
-			if err := c.w.relaunch(ctx, "serve", i); err != nil {
-				return err
-			}
-		}
-		for i := range c.w.workers {
-			c.w.workers[i].end()
-			if err := c.w.relaunch(ctx, "worker", i); err != nil {
-				return err
-			}
-		}
-		return nil
-	}},
-	{name: "Postgres away for 4 s", promise: "cached pages served, the rest 503 with Retry-After; recovers by itself", away: true, during: func(ctx context.Context, c *chaos) error {
-		return c.cut("postgres", func() error {
-			return errJoin(c.cached(ctx), wait(ctx, 4*time.Second), c.cached(ctx), c.unavailable(ctx))
-		})
-	}},
-	{name: "Postgres stopped in its tracks for 10 s", promise: "cached pages served; recovers by itself", away: true, during: func(ctx context.Context, c *chaos) error {
-		return c.stall(ctx, "postgres", func() error { return errJoin(wait(ctx, 10*time.Second), c.cached(ctx)) })
-	}},
-	{name: "Postgres' connections broken all at once", promise: "at most the requests under way fail", away: true, broken: 32, during: func(ctx context.Context, c *chaos) error {
-		return errJoin(c.cut("postgres", func() error { return nil }), wait(ctx, time.Second))
-	}},
-	{name: "Redis away for 4 s", promise: "no failed request; work waits in Postgres", during: func(ctx context.Context, c *chaos) error {
-		return c.cut("redis", func() error { return wait(ctx, 4*time.Second) })
-	}},
-	{name: "Redis flushed, five times", promise: "no work lost or doubled", during: func(ctx context.Context, c *chaos) error {
-		for range 5 {
-			if err := c.w.flushRedis(ctx); err != nil {
-				return err
-			}
-			if err := wait(ctx, 400*time.Millisecond); err != nil {
-				return err
-			}
-		}
-		return nil
-	}},
-	{name: "the mail server away for 4 s", promise: "no failed request; mail goes out later, once", during: func(ctx context.Context, c *chaos) error {
-		return c.cut("smtp", func() error { return wait(ctx, 4*time.Second) })
-	}},
-	{name: "the mail server slow (2 s)", promise: "no failed request", during: func(ctx context.Context, c *chaos) error {
-		return c.slow(ctx, "smtp", 2*time.Second, func() error { return wait(ctx, 4*time.Second) })
-	}},
-	{name: "Stripe away for 4 s", promise: "reads and applications unharmed; checkouts fail in words and can be tried again", during: func(ctx context.Context, c *chaos) error {
-		return c.cut("stripe", func() error { return wait(ctx, 4*time.Second) })
-	}},
-	{name: "serve and worker stopped for 5 s (a stalled machine)", promise: "leases pass on; no work doubled", away: true, during: func(ctx context.Context, c *chaos) error {
-		for _, p := range []*process{c.w.serves[1], c.w.workers[1]} {
-			_ = p.cmd.Process.Signal(syscall.SIGSTOP)
-			defer func() { _ = p.cmd.Process.Signal(syscall.SIGCONT) }()
-		}
-		return wait(ctx, 5*time.Second)
-	}},
-}
-
 // one lets a fault happen under load and waits until all is well again.
 func (c *chaos) one(ctx context.Context, f fault) error {
+	t := c.tally[f.name]
+	if t == nil {
+		t = &tally{fault: f}
+		c.tally[f.name] = t
+	}
+	if f.cannot != nil {
+		if t.skipped = f.cannot(c); t.skipped != "" {
+			if t.turns++; t.turns == 1 {
+				fmt.Fprintf(os.Stderr, "\n*** NOT TRIED: %s: %s ***\n\n", f.name, t.skipped)
+			}
+			return nil
+		}
+	}
 	if err := c.cached(ctx); err != nil {
 		return fmt.Errorf("before %s: %w", f.name, err)
 	}
@@ -246,27 +248,31 @@ func (c *chaos) one(ctx context.Context, f fault) error {
 		wrong = append(wrong, fmt.Sprintf("%d requests were told 503", busy))
 	}
 	if recovered < 0 {
-		wrong = append(wrong, "not well again within a minute")
+		wrong = append(wrong, fmt.Sprintf("not well again within %s", patience))
 	}
-	verdict := fmt.Sprintf("yes: %d requests, %d told to wait, well %s after", after.asked-before.asked, busy, recovered.Round(10*time.Millisecond))
-	if failed > 0 {
-		verdict += fmt.Sprintf(", %d lost with what was killed", failed)
-	}
-	if len(wrong) > 0 {
+	t.turns++
+	t.asked, t.busy, t.failed, t.slowest = t.asked+after.asked-before.asked, t.busy+busy, t.failed+failed, max(t.slowest, recovered)
+	said := "kept"
+	if len(wrong) == 0 {
+		t.kept++
+	} else {
 		c.fails++
-		verdict = "NO: " + strings.Join(wrong, "; ")
+		t.wrong = strings.Join(wrong, "; ")
+		said = "NO: " + t.wrong
 	}
-	line := fmt.Sprintf("| %s | %s | %s |", f.name, f.promise, verdict)
-	c.lines = append(c.lines, line)
-	fmt.Fprintln(os.Stderr, line, "took", broke.Round(time.Millisecond))
+	fmt.Fprintf(os.Stderr, "%-70s %s: %d requests, %d told to wait, %d failed, took %s, well %s after\n", f.name, said, after.asked-before.asked, busy, failed, broke.Round(time.Millisecond), recovered.Round(10*time.Millisecond))
 	return nil
 }
+
+// patience is how long a slow machine may take where nothing but being done at
+// last is promised.
+const patience = 2 * time.Minute
 
 // well waits until reads, an uncached page and the queue are as before; -1 when
 // that does not come.
 func (c *chaos) well(ctx context.Context) time.Duration {
 	begun := time.Now()
-	for good := 0; time.Since(begun) < time.Minute && ctx.Err() == nil; {
+	for good := 0; time.Since(begun) < patience && ctx.Err() == nil; {
 		before := c.load.figures()
 		time.Sleep(200 * time.Millisecond)
 		after := c.load.figures()
@@ -288,7 +294,7 @@ func (c *chaos) cached(ctx context.Context) error {
 		for _, p := range c.w.serves {
 			begun := time.Now()
 			status, _, err := c.w.askAt(ctx, p.listen, request{method: "GET", host: c.w.boards[i].host, path: "/"})
-			if took := time.Since(begun); err != nil || status != 200 || took > 5*time.Second {
+			if took := time.Since(begun); err != nil || status != 200 || took > 15*time.Second {
 				bad = append(bad, fmt.Sprintf("%s answers %d %v after %s", c.w.boards[i].host, status, err, took.Round(time.Millisecond)))
 			}
 		}
@@ -323,12 +329,13 @@ func (c *chaos) unavailable(ctx context.Context) error {
 // end waits for the work that is left and counts: nothing lost, nothing doubled.
 func (c *chaos) end(ctx context.Context) error {
 	begun := time.Now()
+	faultLines := len(c.lines)
 	for {
 		var left int
 		if err := c.w.super.QueryRow(ctx, `SELECT count(*) FROM tasks WHERE failed_at IS NULL AND every IS NULL AND kind NOT LIKE '%.at' AND (run_at < now() + interval '2 minutes')`).Scan(&left); err != nil {
 			return err
 		}
-		if left == 0 || time.Since(begun) > 3*time.Minute {
+		if left == 0 || time.Since(begun) > 2*patience {
 			break
 		}
 		time.Sleep(250 * time.Millisecond)
@@ -361,7 +368,11 @@ func (c *chaos) end(ctx context.Context) error {
 	}
 	say(c.load.acknowledged(ctx))
 	say(c.w.onTheWire(ctx))
-	slices.Sort(c.lines[len(faults):])
+	if c.w.find != nil {
+		say(c.w.sameIndex(ctx))
+	}
+	say(c.w.startsSoon(ctx))
+	slices.Sort(c.lines[faultLines:])
 	return nil
 }
 
@@ -372,7 +383,10 @@ var invariants = map[string]string{
 	"every ledger transaction sums to zero":         `SELECT txn::text FROM ledger_entries GROUP BY tenant_id, txn, currency HAVING sum(amount) <> 0`,
 	"every paid order has one listing that is live": `SELECT o.id::text || ' ' || l.state FROM orders o JOIN listings l ON l.tenant_id = o.tenant_id AND l.id = o.listing_id WHERE o.state = 'paid' AND l.state <> 'live'`,
 	"every paid order has one entitlement":          `SELECT o.id::text FROM orders o LEFT JOIN entitlements e ON e.tenant_id = o.tenant_id AND e.order_id = o.id AND e.kind = 'posting' WHERE o.state = 'paid' GROUP BY o.tenant_id, o.id HAVING count(e.id) <> 1`,
-	"every mail of ours was sent":                   `SELECT kind || ' to ' || recipient || ' ' || state || ' ' || error FROM mails WHERE state <> 'sent'`,
+	"every mail of ours was sent":                   `SELECT kind || ' to ' || recipient || ' ' || state || ' ' || error FROM mails WHERE state <> 'sent' AND recipient NOT LIKE 'nobody-%'`,
+	"nothing else is found":                         `SELECT d.id::text FROM search_documents d LEFT JOIN listings l ON l.tenant_id = d.tenant_id AND l.id = d.id AND l.state = 'live' WHERE NOT d.gone AND l.id IS NULL`,
+	"every payment is in the ledger once":           `SELECT o.id::text FROM orders o LEFT JOIN ledger_entries e ON e.tenant_id = o.tenant_id AND e.order_id = o.id WHERE o.state = 'paid' AND o.email LIKE 'buyer-%' GROUP BY o.tenant_id, o.id HAVING count(*) FILTER (WHERE e.account = 'buyer') <> 1`,
+	"every event of Stripe's was applied":           `SELECT id || ' ' || type || ' ' || state FROM stripe_events WHERE state IN ('received', 'held')`,
 	"every live listing is found":                   `SELECT l.id::text FROM listings l LEFT JOIN search_documents d ON d.tenant_id = l.tenant_id AND d.id = l.id AND NOT d.gone WHERE l.state = 'live' AND d.id IS NULL`,
 }
 

@@ -31,6 +31,8 @@ type options struct {
 	keep         string
 	profiles     string
 	chaos        time.Duration
+	before       string
+	seed         int64
 }
 
 func main() {
@@ -63,6 +65,8 @@ func flags() options {
 	flag.StringVar(&o.out, "out", "bench/results", "where the table is kept")
 	chaos := flag.Bool("chaos", false, "let things go wrong under load instead of measuring")
 	long := flag.Duration("long", 0, "repeat the faults for so long")
+	flag.StringVar(&o.before, "before", "", "with -chaos: the program of another revision, upgraded from and gone back to")
+	flag.Int64Var(&o.seed, "seed", time.Now().UnixNano()%1_000_000, "with -long: draws the same faults again")
 	flag.StringVar(&o.keep, "world", "", "keep the data set here and use it again")
 	flag.StringVar(&o.profiles, "profiles", "", "keep serve's CPU and heap profile of each row in this folder")
 	flag.Parse()

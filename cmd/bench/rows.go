@@ -182,13 +182,19 @@ func (w *world) webhook(d *draw) request {
 // operator signs the large board's owner in, in the database: what is measured
 // is the page.
 func (w *world) operator(ctx context.Context) (string, error) {
+	token, hash := newToken()
+	_, err := w.super.Exec(ctx, `INSERT INTO operator_sessions (token_hash, operator_id, board_id, expires_at)
+		SELECT $1, o.id, $2, now() + interval '1 day' FROM operators o WHERE o.email = 'owner@' || (SELECT slug FROM boards WHERE id = $2) || '.example'`, hash, w.busiest().id)
+	return token, err
+}
+
+// newToken is a session's secret and what the database keeps of it.
+func newToken() (token string, hash []byte) {
 	raw := make([]byte, 32)
 	_, _ = rand.Read(raw)
-	token := base64.RawURLEncoding.EncodeToString(raw)
-	hash := sha256.Sum256([]byte(token))
-	_, err := w.super.Exec(ctx, `INSERT INTO operator_sessions (token_hash, operator_id, board_id, expires_at)
-		SELECT $1, o.id, $2, now() + interval '1 day' FROM operators o WHERE o.email = 'owner@' || (SELECT slug FROM boards WHERE id = $2) || '.example'`, hash[:], w.busiest().id)
-	return token, err
+	token = base64.RawURLEncoding.EncodeToString(raw)
+	sum := sha256.Sum256([]byte(token))
+	return token, sum[:]
 }
 
 func (w *world) busiest() *board {

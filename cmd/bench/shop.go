@@ -86,9 +86,14 @@ func (w *world) ask(ctx context.Context, r request) (int, http.Header, error) {
 }
 
 func (w *world) askAt(ctx context.Context, addr string, r request) (int, http.Header, error) {
+	status, head, _, err := w.answer(ctx, addr, r)
+	return status, head, err
+}
+
+func (w *world) answer(ctx context.Context, addr string, r request) (int, http.Header, []byte, error) {
 	req, err := http.NewRequestWithContext(ctx, r.method, "http://"+addr+r.path, strings.NewReader(string(r.body)))
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, nil, err
 	}
 	for name, values := range r.header {
 		req.Header[name] = values
@@ -96,26 +101,34 @@ func (w *world) askAt(ctx context.Context, addr string, r request) (int, http.He
 	req.Host = r.host
 	res, err := w.client.RoundTrip(req)
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, nil, err
 	}
-	_, err = drain(res)
-	return res.StatusCode, res.Header, err
+	body, err := drain(res)
+	return res.StatusCode, res.Header, body, err
 }
 
 // upstreams are the servers that faults befall.
 func (w *world) upstreams() map[string]string {
 	r, _ := redis.ParseURL(w.redis)
-	return map[string]string{"postgres": fmt.Sprintf("127.0.0.1:%d", w.pg.Cluster.Port()), "redis": r.Addr, "smtp": w.smtp, "stripe": w.stripe}
+	all := map[string]string{"postgres": fmt.Sprintf("127.0.0.1:%d", w.pg.Cluster.Port()), "redis": r.Addr, "smtp": w.smtp, "stripe": w.stripe}
+	if w.find != nil {
+		all["typesense"] = w.find.addr
+	}
+	return all
 }
 
-func (w *world) flushRedis(ctx context.Context) error {
+func (w *world) onRedis(fn func(*redis.Client) error) error {
 	r, err := redis.ParseURL(w.redis)
 	if err != nil {
 		return err
 	}
 	c := redis.NewClient(r)
 	defer func() { _ = c.Close() }()
-	return c.FlushAll(ctx).Err()
+	return fn(c)
+}
+
+func (w *world) flushRedis(ctx context.Context) error {
+	return w.onRedis(func(c *redis.Client) error { return c.FlushAll(ctx).Err() })
 }
 
 func (p *process) kill() {

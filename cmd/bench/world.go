@@ -56,6 +56,14 @@ type world struct {
 	large    *board
 	token    string // of the large board's owner
 	cleanups []func()
+
+	// binary is the program as started now; an upgrade changes it.
+	binary   string
+	pgEnv    []string  // of Postgres' own process
+	clock    string    // the file that moves its clock; empty: none can
+	redisCmd *exec.Cmd // nil when Redis runs in this process
+	hooks    *unruly   // Stripe's deliveries
+	find     *finder   // Typesense; nil when nobody asked for it
 }
 
 // board is what requests of a board are drawn from; the most visited first.
@@ -71,7 +79,10 @@ func settings() string {
 }
 
 func newWorld(ctx context.Context, o options) (w *world, err error) {
-	w = &world{o: o, dir: o.keep, client: &http.Transport{MaxIdleConnsPerHost: 32}}
+	w = &world{o: o, dir: o.keep, binary: o.binary, client: &http.Transport{MaxIdleConnsPerHost: 32}}
+	if o.before != "" {
+		w.binary = o.before
+	}
 	defer func() {
 		if err != nil {
 			w.close()
@@ -89,21 +100,34 @@ func newWorld(ctx context.Context, o options) (w *world, err error) {
 	if err = os.MkdirAll(w.dir, 0o750); err != nil {
 		return nil, err
 	}
-	if w.pg, err = devstack.Postgres(ctx, w.dir, func(f string, a ...any) { fmt.Fprintf(os.Stderr, f+"\n", a...) }); err != nil {
+	if o.chaos >= 0 {
+		if err = w.movableClock(); err != nil {
+			return nil, err
+		}
+	}
+	w.cleanups = append(w.cleanups, func() {
+		if w.pg != nil {
+			_ = w.pg.Stop(context.WithoutCancel(ctx))
+		}
+	})
+	w.cleanups = append(w.cleanups, func() {
+		if w.super != nil {
+			_ = w.super.Close(context.WithoutCancel(ctx))
+		}
+	})
+	if err = w.startPostgres(ctx); err != nil {
 		return nil, err
 	}
-	w.cleanups = append(w.cleanups, func() { _ = w.pg.Stop(context.WithoutCancel(ctx)) })
-	if err = migrations.Up(ctx, w.pg.MigrateURL, w.pg.DatabaseURL, w.pg.PlatformURL); err != nil {
-		return nil, err
-	}
-	if w.super, err = pgx.Connect(ctx, w.pg.Cluster.SuperuserURL(devstack.Database)); err != nil {
-		return nil, err
-	}
-	w.cleanups = append(w.cleanups, func() { _ = w.super.Close(context.WithoutCancel(ctx)) })
 	if err = w.startRedis(ctx); err != nil {
 		return nil, err
 	}
 	if err = w.startOthers(ctx); err != nil {
+		return nil, err
+	}
+	if o.chaos >= 0 {
+		w.startFinder()
+	}
+	if err = w.migrate(ctx); err != nil {
 		return nil, err
 	}
 	if err = w.seed(ctx); err != nil {
@@ -132,12 +156,40 @@ func (w *world) startRedis(ctx context.Context) error {
 		return err
 	}
 	port := freePort()
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), path, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", w.dir) // #nosec G204 -- found on the path
-	if err := cmd.Start(); err != nil {
+	w.redis = "redis://127.0.0.1:" + port + "/0"
+	w.cleanups = append(w.cleanups, w.killRedis)
+	return w.launchRedis(ctx, path, port)
+}
+
+func (w *world) launchRedis(ctx context.Context, path, port string) error {
+	w.redisCmd = exec.CommandContext(context.WithoutCancel(ctx), path, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", w.dir) // #nosec G204 -- found on the path
+	return w.redisCmd.Start()
+}
+
+func (w *world) killRedis() { _ = w.redisCmd.Process.Kill(); _ = w.redisCmd.Wait() }
+
+func (w *world) startPostgres(ctx context.Context) (err error) {
+	if w.pg, err = devstack.Postgres(ctx, w.dir, func(f string, a ...any) { fmt.Fprintf(os.Stderr, f+"\n", a...) }, w.pgEnv...); err != nil {
 		return err
 	}
-	w.redis = "redis://127.0.0.1:" + port + "/0"
-	w.cleanups = append(w.cleanups, func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	w.super, err = pgx.Connect(ctx, w.pg.Cluster.SuperuserURL(devstack.Database))
+	return err
+}
+
+// migrate brings the schema to where the program that starts wants it.
+func (w *world) migrate(ctx context.Context) error {
+	if w.o.before == "" {
+		return migrations.Up(ctx, w.pg.MigrateURL, w.pg.DatabaseURL, w.pg.PlatformURL)
+	}
+	return w.migrateBy(ctx, w.binary)
+}
+
+func (w *world) migrateBy(ctx context.Context, binary string) error {
+	cmd := exec.CommandContext(ctx, binary, "migrate", "up") // #nosec G204 -- the program under test
+	cmd.Env = append(slices.Clone(w.env), "SHINGLE_MIGRATE_DATABASE_URL="+w.pg.MigrateURL)
+	if said, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s migrate up: %w: %s", binary, err, said)
+	}
 	return nil
 }
 
@@ -146,11 +198,12 @@ func (w *world) startOthers(ctx context.Context) error {
 	w.secret = "whsec_bench"
 	w.addr = "127.0.0.1:" + freePort()
 	srv := httptest.NewUnstartedServer(nil)
-	w.sim = stripesim.New(stripesim.Options{BaseURL: "http://" + srv.Listener.Addr().String(), Log: slog.New(slog.DiscardHandler),
+	w.hooks = &unruly{next: &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		// The platform's name means the load's address here.
-		HTTP: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, w.addr)
-		}}},
+		return new(net.Dialer).DialContext(ctx, network, w.addr)
+	}}}
+	w.sim = stripesim.New(stripesim.Options{BaseURL: "http://" + srv.Listener.Addr().String(), Log: slog.New(slog.DiscardHandler),
+		HTTP:      &http.Client{Timeout: 10 * time.Second, Transport: w.hooks},
 		Backoff:   slices.Repeat([]time.Duration{500 * time.Millisecond}, 400),
 		Endpoints: []stripesim.Endpoint{{URL: "http://platform.localhost" + billing.WebhookPath, Secret: w.secret}, {URL: "http://platform.localhost" + billing.WebhookPath, Secret: w.secret, Connect: true}}})
 	srv.Config.Handler = w.sim.Handler()
@@ -181,7 +234,7 @@ func (w *world) startOthers(ctx context.Context) error {
 }
 
 func (w *world) command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, w.o.binary, args...) // #nosec G204 -- the program under measurement
+	cmd := exec.CommandContext(ctx, w.binary, args...) // #nosec G204 -- the program under measurement
 	cmd.Env = w.env
 	return cmd
 }
@@ -270,7 +323,7 @@ func (w *world) launch(ctx context.Context, role, listen string, cached bool) (*
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
-	for until := time.Now().Add(30 * time.Second); ; {
+	for until := time.Now().Add(patience); ; {
 		res, err := http.Get("http://" + p.ops + "/readyz") //nolint:noctx // a probe of our own process
 		if err == nil {
 			_ = res.Body.Close()

@@ -28,6 +28,8 @@ type ClusterOptions struct {
 	DataDir  string
 	Settings map[string]string
 	Say      Say
+	// Env is added to the postmaster's environment.
+	Env []string
 }
 
 // Cluster is a private Postgres that listens on 127.0.0.1 and on a socket, and
@@ -44,6 +46,7 @@ type Cluster struct {
 	child bool // started by this process, which must collect its end
 	state clusterState
 	as    *runAs
+	env   []string
 }
 
 // clusterState is what a cluster remembers beside its data, in a file that
@@ -73,7 +76,7 @@ func StartCluster(ctx context.Context, o ClusterOptions) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{Home: home, as: as}
+	c := &Cluster{Home: home, as: as, env: o.Env}
 	if err := c.load(); err != nil {
 		return nil, err
 	}

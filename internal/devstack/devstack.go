@@ -44,13 +44,15 @@ func (s *Server) Stop(ctx context.Context) error { return s.Cluster.Stop(ctx) }
 
 // Postgres finds or installs Postgres, starts a private cluster that belongs to
 // dataDir (or adopts it when it still runs), and makes the owner and the database.
-func Postgres(ctx context.Context, dataDir string, say Say) (*Server, error) {
+// The server gets the environment variables named (NAME=value) besides its own.
+func Postgres(ctx context.Context, dataDir string, say Say, env ...string) (*Server, error) {
 	if say == nil {
 		say = func(string, ...any) {}
 	}
 	c, err := StartCluster(ctx, ClusterOptions{
 		DataDir: dataDir,
 		Say:     say,
+		Env:     env,
 		Settings: map[string]string{
 			"shared_buffers":       "256MB",
 			"max_connections":      "200",

@@ -137,6 +137,7 @@ func (c *Cluster) launch(ctx context.Context, postgres string, args []string) er
 	defer func() { _ = log.Close() }()
 	// The postmaster outlives this call's context: only Stop ends it.
 	cmd := c.as.command(context.WithoutCancel(ctx), postgres, args...)
+	cmd.Env = append(cmd.Env, c.env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return err

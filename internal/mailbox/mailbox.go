@@ -54,6 +54,7 @@ type Box struct {
 	mu    sync.Mutex
 	last  int64
 	calls []chan struct{}
+	taken func(recipient string) error
 }
 
 // Open makes the folder when it is missing.
@@ -79,6 +80,23 @@ func (b *Box) Serve(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
+// Judge lets f refuse recipients from now on: a *smtp.SMTPError is what the
+// sender hears. Nil takes everybody again.
+func (b *Box) Judge(f func(recipient string) error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.taken = f
+}
+
+func (b *Box) judge(to string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.taken == nil {
+		return nil
+	}
+	return b.taken(to)
+}
+
 type session struct {
 	box  *Box
 	from string
@@ -92,6 +110,9 @@ func (s *session) Mail(from string, _ *smtp.MailOptions) error {
 	return nil
 }
 func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
+	if err := s.box.judge(to); err != nil {
+		return err
+	}
 	s.to = append(s.to, to)
 	return nil
 }

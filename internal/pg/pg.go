@@ -23,11 +23,23 @@ import (
 // simple protocol is used: preparing each text costs twice the time and fails
 // behind PgBouncer. A URL that cannot be read is an error without its password.
 func Open(url string, max int) (*sql.DB, error) {
+	return OpenSet(url, max, "")
+}
+
+// OpenSet is Open for connections that begin with a statement, such as SET.
+func OpenSet(url string, max int, first string) (*sql.DB, error) {
 	cfg, err := parse(url)
 	if err != nil {
 		return nil, err
 	}
-	db := stdlib.OpenDB(*cfg)
+	var opts []stdlib.OptionOpenDB
+	if first != "" {
+		opts = append(opts, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
+			_, err := conn.Exec(ctx, first)
+			return err
+		}))
+	}
+	db := stdlib.OpenDB(*cfg, opts...)
 	db.SetMaxOpenConns(max)
 	db.SetMaxIdleConns(max)
 	db.SetConnMaxIdleTime(5 * time.Minute)
