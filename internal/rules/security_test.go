@@ -22,6 +22,9 @@ var outside = map[string]string{
 	"billing/billing.go":             "Stripe, at the address of the settings",
 	"billing/stripesim/stripesim.go": "the program itself, while developing",
 	"cmd/shingle/app.go":             "the platform's own provider, which the operator names",
+	"search/typesense/engine.go":     "the search server, at the address of the settings",
+	"internal/observe/transport.go":  "what the wrapped clients ask; alone, the collector of the settings",
+	"cmd/shingle/demo_run.go":        "nobody: a demo's client refuses every request",
 	"doctor/servers.go":              "the servers that the settings name",
 	"doctor/isolation/outside.go":    "the installation's own address",
 }
