@@ -2,5 +2,4 @@
 
 DROP FUNCTION shingle_audit_erase(uuid, uuid, text);
 DROP INDEX orders_email;
-DROP INDEX mails_recipient;
 DROP TABLE person_requests;

@@ -29,8 +29,7 @@ CREATE INDEX person_requests_over ON person_requests (over_at) WHERE state <> 'a
 
 SELECT shingle_wall('person_requests');
 
--- Erasure finds what was mailed to an address, and what it bought.
-CREATE INDEX mails_recipient ON mails (tenant_id, recipient);
+-- Erasure finds what an address bought.
 CREATE INDEX orders_email ON orders (tenant_id, email);
 
 -- As shingle_audit_erase(board, who), and every line whose personal part has the
