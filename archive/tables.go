@@ -56,7 +56,7 @@ var Tables = []Table{
 	{Name: "alerts", Person: "email = ?0", PersonDrop: []string{"confirm_hash", "stop_hash"}},
 	// An erasure that waits must not be lost on the way; its fingerprint is of this
 	// installation's key.
-	{Name: "person_requests", Drop: []string{"fingerprint"}, Person: "email = ?0", PersonDrop: []string{"fingerprint"}},
+	{Name: "person_requests", Drop: []string{"fingerprint"}, Person: "email = ?0", PersonDrop: []string{"fingerprint", "person"}},
 	{Name: "looks", FilesIn: map[string][]string{"look": {"logo_key", "icon_key", "share_key"}}, Operators: []string{"created_by"}, Nobody: "the board's look"},
 	{Name: "pages", Operators: []string{"created_by"}, Nobody: "the board's pages"},
 	{Name: "imports", Operators: []string{"created_by"}, IDs: []string{"report"}, History: true, Nobody: "files of the board's team"},

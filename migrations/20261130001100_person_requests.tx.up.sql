@@ -18,6 +18,8 @@ CREATE TABLE person_requests (
     -- The law's last day.
     due_at timestamptz NOT NULL,
     over_at timestamptz,
+    -- Whose names the audit log still has, between an erasure's two transactions.
+    person uuid,
     -- How much was handed over or erased, by kind; numbers alone.
     counts jsonb NOT NULL DEFAULT '{}',
     PRIMARY KEY (tenant_id, id)

@@ -2,6 +2,7 @@ package privacy
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"time"
@@ -44,69 +45,105 @@ func (s *Service) eraseTask(ctx context.Context, t *tasks.Task) error {
 	if err := t.Decode(&p); err != nil {
 		return err
 	}
-	// The platform's login: the audit log is not the board's to erase.
-	return s.Platform.Write(ctx, func(ctx context.Context, tx bun.IDB) error {
-		if err := t.Finish(ctx, tx); err != nil {
-			return err
-		}
-		return s.Erase(ctx, tx, p.Request)
-	})
+	return s.Erase(ctx, p.Request, t.Finish)
 }
 
 // kept are orders that the law keeps: those with an invoice, and those whose
 // payment may still come.
 const kept = `(o.state IN ('paid', 'refunded', 'processing') OR EXISTS (SELECT FROM checkout_sessions AS cs WHERE cs.tenant_id = o.tenant_id AND cs.order_id = o.id AND cs.state = 'open'))`
 
-// Erase does an erasure whose grace is over, whole or not at all, in a platform
-// transaction bound to the board's context: what the address left on the board,
-// what others hold of it there, its names in the audit log. Orders with an
-// invoice stay. One that was taken back or done before is left alone.
-func (s *Service) Erase(ctx context.Context, tx bun.IDB, id uuid.UUID) error {
+// Erase does an erasure whose grace is over, in two transactions that may be
+// tried again: the board's own takes what the address left on the board and what
+// others hold of it there, and notes how much; the platform's takes the names
+// out of the audit log, which is not the board's to touch, and ends the request.
+// Orders with an invoice stay. A request that was taken back or done before is
+// left alone. finish, if any, runs in the last transaction, whatever it finds.
+func (s *Service) Erase(ctx context.Context, id uuid.UUID, finish tenant.Fn) error {
 	board, err := tenant.IDFrom(ctx)
 	if err != nil {
 		return err
 	}
-	r := new(Request)
-	err = tenant.One(ctx, tx.NewSelect().Model(r).Where("rq.id = ?", id).Where("rq.state = ?", Asked).Where("rq.runs_at <= ?", s.Now()).For("UPDATE"), "request")
-	if fault.Is(err, fault.NotFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	var people []uuid.UUID
-	if err := tx.NewRaw(`SELECT id FROM people WHERE tenant_id = ? AND email = ?`, board, r.Email).Scan(ctx, &people); err != nil {
-		return err
-	}
+	var email string
 	who := uuid.Nil
-	if len(people) > 0 {
-		who = people[0]
-	}
-	n := Counts{}
-	if err := s.erase(ctx, tx, board, who, r.Email, n); err != nil {
+	err = s.DB.Write(ctx, func(ctx context.Context, tx bun.IDB) error {
+		email = ""
+		r := new(Request)
+		err := tenant.One(ctx, tx.NewSelect().Model(r).Where("rq.id = ?", id).Where("rq.state = ?", Asked).Where("rq.runs_at <= ?", s.Now()).For("UPDATE"), "request")
+		if fault.Is(err, fault.NotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		email = r.Email
+		if p, ok := r.Counts[personGone]; ok { // done by a try that died before the second transaction
+			if p != 0 {
+				return tx.NewRaw(`SELECT person FROM person_requests WHERE tenant_id = ? AND id = ?`, board, id).Scan(ctx, &who)
+			}
+			return nil
+		}
+		var people []uuid.UUID
+		if err := tx.NewRaw(`SELECT id FROM people WHERE tenant_id = ? AND email = ?`, board, email).Scan(ctx, &people); err != nil {
+			return err
+		}
+		n := Counts{personGone: int64(len(people))}
+		var person *uuid.UUID
+		if len(people) > 0 {
+			who, person = people[0], &people[0]
+		}
+		if err := s.erase(ctx, tx, board, who, email, n); err != nil {
+			return err
+		}
+		raw, err := json.Marshal(n)
+		if err != nil {
+			return err
+		}
+		_, err = tx.NewRaw(`UPDATE person_requests SET counts = ?::jsonb, person = ? WHERE tenant_id = ? AND id = ?`, string(raw), person, board, id).Exec(ctx)
 		return err
-	}
-	if n["audit_lines"], err = chain.Erase(ctx, tx, board, chain.Subject{Kind: "person", ID: who, Address: r.Email}); err != nil {
-		return err
-	}
-	raw, err := json.Marshal(n)
+	})
 	if err != nil {
 		return err
 	}
-	res, err := tx.NewUpdate().Model((*Request)(nil)).Set("state = ?", Done).Set("over_at = ?", s.Now()).Set("email = ''").Set("counts = ?::jsonb", string(raw)).Where("rq.id = ?", id).Exec(ctx)
-	if err := tenant.Touched(res, err, "request"); err != nil {
-		return err
-	}
-	detail := map[string]any{}
-	for what, many := range n {
-		detail[what] = many
-	}
-	if err := authz.Record(ctx, tx, authz.Act{Act: "person.erased", ObjectKind: "request", ObjectID: id.String(), Detail: detail}); err != nil {
-		return err
-	}
-	// The last mail to the address; the sweep forgets whom it went to.
-	return mail.Queue(ctx, tx, mail.Message{Kind: lastMail, Key: id.String(), To: r.Email})
+	return s.Platform.Write(ctx, func(ctx context.Context, tx bun.IDB) error {
+		if finish != nil {
+			if err := finish(ctx, tx); err != nil {
+				return err
+			}
+		}
+		if email == "" {
+			return nil
+		}
+		lines, err := chain.Erase(ctx, tx, board, chain.Subject{Kind: "person", ID: who, Address: email})
+		if err != nil {
+			return err
+		}
+		n := Counts{}
+		var raw string
+		err = tx.NewRaw(`UPDATE person_requests SET state = 'done', over_at = ?, email = '', person = NULL, counts = counts || jsonb_build_object('audit_lines', ?::bigint)
+			WHERE tenant_id = ? AND id = ? AND state = 'asked' RETURNING counts::text`, s.Now(), lines, board, id).Scan(ctx, &raw)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil // the other of two tries
+		}
+		if err == nil {
+			err = json.Unmarshal([]byte(raw), &n)
+		}
+		if err != nil {
+			return err
+		}
+		detail := map[string]any{}
+		for what, many := range n {
+			detail[what] = many
+		}
+		if err := authz.Record(ctx, tx, authz.Act{Act: "person.erased", ObjectKind: "request", ObjectID: id.String(), Detail: detail}); err != nil {
+			return err
+		}
+		// The last mail to the address; the sweep forgets whom it went to.
+		return mail.Queue(ctx, tx, mail.Message{Kind: lastMail, Key: id.String(), To: email})
+	})
 }
+
+// personGone counts accounts; its presence says that the first transaction is done.
+const personGone = "people"
 
 const lastMail = "data-erased"
 

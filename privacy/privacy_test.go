@@ -132,9 +132,9 @@ func (b *bench) fill(t *testing.T) {
 			authz.Act
 		}{
 			{tenant.Actor{Kind: tenant.Person, ID: uuid.MustParse(b.id["ada"]), Label: "Ada"}, authz.Act{Act: "listing.approved"}},
-			{tenant.Actor{}, authz.Act{Act: "listing.rejected", ObjectKind: "person", ObjectID: b.id["ada"], Personal: map[string]any{"name": "Ada"}}},
-			{tenant.Actor{}, authz.Act{Act: "access.invited", Personal: map[string]any{"email": ada}}},
-			{tenant.Actor{}, authz.Act{Act: "access.invited", Personal: map[string]any{"email": "bada@seeker.example"}}},
+			{tenant.Actor{Kind: tenant.System}, authz.Act{Act: "listing.rejected", ObjectKind: "person", ObjectID: b.id["ada"], Personal: map[string]any{"name": "Ada"}}},
+			{tenant.Actor{Kind: tenant.System}, authz.Act{Act: "access.invited", Personal: map[string]any{"email": ada}}},
+			{tenant.Actor{Kind: tenant.System}, authz.Act{Act: "access.invited", Personal: map[string]any{"email": "bada@seeker.example"}}},
 		} {
 			if err := authz.Record(tenant.WithActor(ctx, a.by), tx, a.Act); err != nil {
 				return err
@@ -595,7 +595,7 @@ func TestARivalBoardIsLeftAlone(t *testing.T) {
 		t.Errorf("a link on a rival: %v", err)
 	}
 	b.clock.Advance(privacy.Grace + time.Minute)
-	err = b.World.Platform.Write(ctx, func(ctx context.Context, tx bun.IDB) error { return b.Erase(ctx, tx, r.ID) })
+	err = b.Erase(ctx, r.ID, nil)
 	if err != nil || b.requests(t)[0].State != privacy.Asked || b.held(t, ada)["applications"] != 1 {
 		t.Errorf("a rival erased: %v", err)
 	}
