@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 	"shingle/authz"
 	"shingle/internal/fault"
+	"shingle/mail"
 	"shingle/tasks"
 	"shingle/tenant"
 )
@@ -166,7 +168,46 @@ func (s *Operators) AskImpersonation(ctx context.Context, tx bun.IDB, by *Operat
 	if err != nil {
 		return nil, err
 	}
+	if asks {
+		if err := s.tellOwners(ctx, tx, "support-asks", i); err != nil {
+			return nil, err
+		}
+	}
 	return i, i.record(ctx, tx, by.Operator.Actor(tenant.Staff), "impersonation.asked", map[string]any{"consent": asks})
+}
+
+// tellOwners mails the board's owners, each in their own language, of a request
+// that waits for their answer or of a visit that began; the link leads to the
+// page where they answer it or end it. It is the platform's mail, wherever the
+// request came in.
+func (s *Operators) tellOwners(ctx context.Context, tx bun.IDB, kind string, i *Impersonation) error {
+	ctx = tenant.With(ctx, nil)
+	var board struct {
+		Name string `bun:"name"`
+		Host string `bun:"host"`
+	}
+	err := tx.NewRaw(`SELECT b.name, h.host FROM boards AS b JOIN hosts AS h ON h.board_id = b.id AND h.kind = 'platform' WHERE b.id = ? ORDER BY h.created_at LIMIT 1`, i.TenantID).Scan(ctx, &board)
+	if err != nil {
+		return err
+	}
+	members, err := authz.Members(ctx, tx, i.TenantID)
+	if err != nil {
+		return err
+	}
+	writes := ""
+	if i.Writes {
+		writes = "1"
+	}
+	data := mail.Data{"Name": board.Name, "Staff": i.Staff, "As": i.Operator, "Reason": i.Reason, "Minutes": i.Minutes, "Writes": writes, "Hours": int(impersonationLapses.Hours())}
+	for _, m := range members {
+		if !slices.Contains(m.Roles, authz.Owner) {
+			continue
+		}
+		if err := s.tell(ctx, tx, kind, i.ID, m.Operator, s.links.Host(board.Host, "/admin/support"), data); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // DecideImpersonation is the board's answer, in a platform transaction. Kinds:
@@ -268,6 +309,9 @@ func (s *Operators) begin(ctx context.Context, tx bun.IDB, board tenant.ID, staf
 	}
 	_, err = tx.NewRaw(`UPDATE impersonations SET state = 'active', began_at = ?, ends_at = ? WHERE tenant_id = ? AND id = ?`, now, in.Expires, board, i.ID).Exec(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.tellOwners(ctx, tx, "support-came", i); err != nil {
 		return nil, err
 	}
 	err = tasks.Add(ctx, tx, tasks.New{Tenant: board, Kind: TaskEndImpersonation, Key: i.ID.String(), Payload: impersonationPayload{i.ID}, RunAt: in.Expires})

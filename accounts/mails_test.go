@@ -20,7 +20,7 @@ func TestMailsHaveTheirWords(t *testing.T) {
 		"ownership-offered": {"From", "To", "Name", "Days"}, "ownership-asked": {"From", "To", "Name", "Days"},
 		"ownership-moved": {"From", "To", "Name"}, "ownership-ended": {"From", "To", "Name", "Declined"},
 		"operator-address-old": {"Old", "New", "Hours"}, "operator-address-new": {"Old", "New", "Hours"}, "operator-oidc-link": {"Provider", "Minutes"},
-		"operator-security": {"At"},
+		"operator-security": {"At"}, "support-asks": {"Name", "Staff", "As", "Reason", "Minutes", "Writes", "Hours"}, "support-came": {"Name", "Staff", "As", "Reason", "Minutes", "Writes"},
 	}
 	for _, flag := range accounts.Notices {
 		given["operator-security"] = append(given["operator-security"], flag)

@@ -71,6 +71,16 @@ func (s *People) Issue(ctx context.Context, tx bun.IDB, n NewToken) (Issued, err
 	return i, err
 }
 
+// MayMail counts a mail with a secret against who asks and who gets it: known
+// and unknown addresses alike. The address is folded. Kind: fault.TooMany.
+func (s *People) MayMail(ctx context.Context, email string, c Client) error {
+	board, err := tenant.IDFrom(ctx)
+	if err != nil {
+		return err
+	}
+	return s.limit.mails(ctx, board, email, c)
+}
+
 // Peek reads a token without spending it: for the page with the button, and for
 // links that may be opened more than once until they expire. Kind: fault.Gone
 // for a token that is unknown here, spent or too old: they are not told apart.

@@ -77,7 +77,9 @@ func issue(expires time.Time, withCode bool) Issued {
 	return i
 }
 
-// key makes a mail about the secret single.
+// Key makes a mail about the secret single.
+func (i Issued) Key() string { return i.key() }
+
 func (i Issued) key() string { return base64.RawURLEncoding.EncodeToString(i.hash) }
 
 // publicID names a row by its hash in forms and lists: it opens nothing.

@@ -62,16 +62,55 @@ type section struct {
 // Kinds: fault.Invalid for what is no address, fault.NotFound when the board
 // knows nothing of it.
 func (s *Service) Person(ctx context.Context, w io.Writer, email string) (int, error) {
-	t := tenant.From(ctx)
-	if t == nil {
-		return 0, fault.New(fault.Internal, "an export of no board")
+	t, email, locale, parts, err := s.gather(ctx, email)
+	n := 0
+	for _, p := range parts {
+		n += len(p.Rows)
 	}
-	email, err := accounts.Fold(email)
+	if err == nil && n == 0 {
+		err = fault.New(fault.NotFound, "%s has nothing under this address", t.Name)
+	}
 	if err != nil {
 		return 0, err
 	}
-	locale, parts, n := t.Locale, []section(nil), 0
+	return n, s.writePerson(ctx, w, t, email, locale, parts)
+}
+
+// Held is how many rows the board holds of one person in one place.
+type Held struct {
+	// Title is in the board's language.
+	Title string
+	Rows  int
+}
+
+// Held tells what Person would write, in words. Kind: fault.Invalid.
+func (s *Service) Held(ctx context.Context, email string) ([]Held, error) {
+	t, _, _, parts, err := s.gather(ctx, email)
+	if err != nil {
+		return nil, err
+	}
+	w, err := wordsOf(t.Locale)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Held, len(parts))
+	for i, p := range parts {
+		out[i] = Held{w.Tables[p.Table], len(p.Rows)}
+	}
+	return out, nil
+}
+
+// gather reads all that the context's board holds of one address.
+func (s *Service) gather(ctx context.Context, address string) (t *tenant.Tenant, email, locale string, parts []section, err error) {
+	if t = tenant.From(ctx); t == nil {
+		return nil, "", "", nil, fault.New(fault.Internal, "an export of no board")
+	}
+	if email, err = accounts.Fold(address); err != nil {
+		return t, "", "", nil, err
+	}
+	locale = t.Locale
 	err = s.DB.Snapshot(ctx, func(ctx context.Context, tx bun.IDB) error {
+		parts = nil
 		all, err := catalogue(ctx, tx)
 		if err != nil {
 			return err
@@ -104,19 +143,13 @@ func (s *Service) Person(ctx context.Context, w io.Writer, email string) (int, e
 			if err != nil {
 				return fault.Wrap(err, fault.KindOf(err), "reading %s", table.Name)
 			}
-			if n += len(p.Rows); len(p.Rows) > 0 {
+			if len(p.Rows) > 0 {
 				parts = append(parts, p)
 			}
 		}
 		return nil
 	})
-	if err == nil && n == 0 {
-		err = fault.New(fault.NotFound, "%s has nothing under this address", t.Name)
-	}
-	if err != nil {
-		return 0, err
-	}
-	return n, s.writePerson(ctx, w, t, email, locale, parts)
+	return t, email, locale, parts, err
 }
 
 func (s *Service) writePerson(ctx context.Context, w io.Writer, t *tenant.Tenant, email, locale string, parts []section) error {

@@ -52,8 +52,11 @@ var Tables = []Table{
 	{Name: "applications", Files: []string{"cv_key"}, Applications: true, Person: "email = ?0", PersonDrop: []string{"withdraw_hash"}},
 	{Name: "application_replies", Applications: true,
 		Person: "person_id IN (?1) OR application_id IN (SELECT id FROM applications WHERE tenant_id = ?2 AND email = ?0)"},
-	{Name: "reports", Operators: []string{"decided_by"}, Person: "email = ?0"},
+	{Name: "reports", Operators: []string{"decided_by"}, Person: "lower(email) = ?0"},
 	{Name: "alerts", Person: "email = ?0", PersonDrop: []string{"confirm_hash", "stop_hash"}},
+	// An erasure that waits must not be lost on the way; its fingerprint is of this
+	// installation's key.
+	{Name: "person_requests", Drop: []string{"fingerprint"}, Person: "email = ?0", PersonDrop: []string{"fingerprint", "person"}},
 	{Name: "looks", FilesIn: map[string][]string{"look": {"logo_key", "icon_key", "share_key"}}, Operators: []string{"created_by"}, Nobody: "the board's look"},
 	{Name: "pages", Operators: []string{"created_by"}, Nobody: "the board's pages"},
 	{Name: "imports", Operators: []string{"created_by"}, IDs: []string{"report"}, History: true, Nobody: "files of the board's team"},

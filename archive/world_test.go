@@ -81,7 +81,7 @@ func (p *place) fill(t *testing.T, slug string) *tenant.Tenant {
 	ctx := p.ctx(t, b)
 	id := map[string]string{}
 	for _, name := range []string{"person", "hirer", "company", "category", "listing", "move", "revision", "product", "order", "refund", "entitlement", "reconciliation",
-		"application", "reply", "report", "alert", "look", "import", "redirect", "mail", "queued", "audit", "logo", "looklogo", "cv", "newlogo", "revlogo"} {
+		"application", "reply", "report", "alert", "look", "import", "redirect", "mail", "queued", "audit", "request", "logo", "looklogo", "cv", "newlogo", "revlogo"} {
 		id[name] = tenant.NewRowID().String()
 	}
 	for key, data := range map[string][]byte{"logos/" + id["logo"] + ".png": pixel(t), "logos/" + id["newlogo"] + ".png": pixel(t), "logos/" + id["revlogo"] + ".png": pixel(t),
@@ -155,6 +155,7 @@ INSERT INTO applications (tenant_id, id, listing_id, name, email, note, cv_key, 
 INSERT INTO application_replies (tenant_id, id, application_id, person_id, body) VALUES ('{board}', '{reply}', '{application}', '{hirer}', 'Come in.');
 INSERT INTO reports (tenant_id, id, listing_id, reason, email) VALUES ('{board}', '{report}', '{listing}', 'scam', 'ada@seeker.example');
 INSERT INTO alerts (tenant_id, id, email, query, confirm_hash, stop_hash) VALUES ('{board}', '{alert}', 'ada@seeker.example', 'q=lock', '\x01', '\x02');
+INSERT INTO person_requests (tenant_id, id, kind, state, email, asked_at, runs_at, due_at) VALUES ('{board}', '{request}', 'erasure', 'asked', 'zoe@seeker.example', now(), now() + interval '3 days', now() + interval '1 month');
 INSERT INTO looks (tenant_id, id, n, state, look, created_by) VALUES ('{board}', '{look}', 1, 'published', '{"pack": "harbor", "preset": "tide", "tokens": {}, "words": {"footer": "Jobs"}, "logo_key": "{board}/logos/{looklogo}.svg"}', '{operator}');
 INSERT INTO pages (tenant_id, slug, version, kind, title, body) VALUES ('{board}', 'privacy', 1, 'privacy', 'Privacy', 'See http://{slug}.localhost:8080/files/logos/{logo}.png and /files/logos/{logo}.png and http://{slug}.localhost.evil.example/.');
 INSERT INTO imports (tenant_id, id, name, content, created_by) VALUES ('{board}', '{import}', 'a.csv', 'title', '{operator}');

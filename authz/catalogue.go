@@ -68,6 +68,7 @@ var Catalogue = [...]Entry{
 	{"plan", "manage", OnBoard},
 	{"plan", "write", OnPlatform},
 	{"board", "export", OnBoard},
+	{"privacy", "read", OnBoard},
 	{"support", "read", OnBoard},
 	{"support", "manage", OnBoard},
 	{"board", "create", OnPlatform},

@@ -217,34 +217,45 @@ func (s *Service) Withdraw(ctx context.Context, tx bun.IDB, token string) (*Appl
 	if err != nil {
 		return nil, err
 	}
+	return a, s.withdraw(ctx, tx, a)
+}
+
+// withdraw empties an application and tells the employer.
+func (s *Service) withdraw(ctx context.Context, tx bun.IDB, a *Application) error {
+	if err := s.empty(ctx, tx, a); err != nil {
+		return err
+	}
+	l, err := s.Listings.ByID(ctx, tx, a.ListingID)
+	if err != nil {
+		return err
+	}
+	to, err := s.employerAddress(ctx, tx, l)
+	if err != nil || to == "" {
+		return err
+	}
+	t := tenant.From(ctx)
+	return sendmail.Queue(ctx, tx, sendmail.Message{Kind: "application-withdrawn", Key: a.ID.String(), To: to,
+		Data: sendmail.Data{"Title": l.Title}, URL: s.Links.Board(t, "/employers/listings/"+l.ID.String()+"/applicants")})
+}
+
+// empty takes out of an application all that says whose it was.
+func (s *Service) empty(ctx context.Context, tx bun.IDB, a *Application) error {
 	res, err := tx.NewUpdate().Model((*Application)(nil)).Where("a.id = ?", a.ID).Where("a.withdrawn_at IS NULL").
 		Set("status = ?", Withdrawn).Set("withdrawn_at = ?", s.Now()).Set("updated_at = ?", s.Now()).Set("name = ''").Set("email = ''").
 		Set("note = ''").Set("cv_key = ''").Set("cv_name = ''").Set("cv_size = 0").Set("withdraw_hash = NULL").Exec(ctx)
 	if err := tenant.Touched(res, err, "application"); err != nil {
-		return nil, fault.Wrap(err, fault.Gone, "withdraw.gone")
+		return fault.Wrap(err, fault.Gone, "withdraw.gone")
 	}
 	if err := s.forgetMails(ctx, tx, a.ID); err != nil {
-		return nil, err
+		return err
 	}
 	if _, err := tx.NewDelete().Model((*Reply)(nil)).Where("r.application_id = ?", a.ID).Exec(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	if a.CVKey != "" {
-		if err := tasks.Add(ctx, tx, tasks.New{Kind: taskEraseCV, Payload: erasePayload{a.CVKey}}); err != nil {
-			return nil, err
-		}
+	if a.CVKey == "" {
+		return nil
 	}
-	l, err := s.Listings.ByID(ctx, tx, a.ListingID)
-	if err != nil {
-		return nil, err
-	}
-	to, err := s.employerAddress(ctx, tx, l)
-	if err != nil || to == "" {
-		return a, err
-	}
-	t := tenant.From(ctx)
-	return a, sendmail.Queue(ctx, tx, sendmail.Message{Kind: "application-withdrawn", Key: a.ID.String(), To: to,
-		Data: sendmail.Data{"Title": l.Title}, URL: s.Links.Board(t, "/employers/listings/"+l.ID.String()+"/applicants")})
+	return tasks.Add(ctx, tx, tasks.New{Kind: taskEraseCV, Payload: erasePayload{a.CVKey}})
 }
 
 // forgetMails empties the mail log of an application: addresses, and what was

@@ -69,7 +69,7 @@ func (s *Service) ReportListing(ctx context.Context, tx bun.IDB, listing uuid.UU
 	if err != nil {
 		return err
 	}
-	r := &Report{ID: tenant.NewRowID(), ListingID: l.ID, Reason: reason, Body: text, Email: strings.TrimSpace(email), State: "open", CreatedAt: s.Now()}
+	r := &Report{ID: tenant.NewRowID(), ListingID: l.ID, Reason: reason, Body: text, Email: strings.ToLower(strings.TrimSpace(email)), State: "open", CreatedAt: s.Now()}
 	if _, err := tx.NewInsert().Model(r).Exec(ctx); err != nil {
 		return err
 	}

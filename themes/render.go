@@ -35,6 +35,7 @@ var pageTypes = map[string]reflect.Type{
 	"alert":     reflect.TypeFor[AlertPage](),
 	"signin":    reflect.TypeFor[SignIn](),
 	"gate":      reflect.TypeFor[Gate](),
+	"yourdata":  reflect.TypeFor[YourData](),
 	"text":      reflect.TypeFor[TextPage](),
 	"error":     reflect.TypeFor[ErrorPage](),
 	"post":      reflect.TypeFor[PostForm](),
@@ -51,7 +52,7 @@ var sheetNames = []string{"base", "seek", "listing", "forms"}
 // here needs those of lists and of forms.
 var pageSheets = map[string][]string{
 	"home": {"seek"}, "results": {"seek"}, "companies": {"seek"}, "listing": {"seek", "listing"}, "company": {"seek", "listing"},
-	"post": {"forms"}, "signin": {"forms"}, "text": {}, "error": {},
+	"post": {"forms"}, "signin": {"forms"}, "yourdata": {"forms"}, "text": {}, "error": {},
 }
 
 func sheetFile(pack, sheet string) string {

@@ -240,12 +240,37 @@ type Gate struct {
 	Link                         *Link
 }
 
+// YourData is what somebody may ask about their own data. Step: "request",
+// "sent", "over" (a dead link), "open" (the link's button), "held" (what there
+// is, with both acts), "asked" (the erasure waits), "keep" and "kept" (it is
+// taken back). Fields: email; confirm at "held".
+type YourData struct {
+	Layout
+	Form
+	Step string
+	// Email was proven, or is where the link goes.
+	Email string
+	Held  []Held
+	// DownloadTo is the action that sends the file.
+	DownloadTo string
+	// Day is when the erasure begins; empty at "held" when none waits.
+	Day string
+	// Days is how long an erasure can be taken back.
+	Days       int
+	PrivacyURL string
+}
+
+// Held is how much there is of one kind.
+type Held struct{ Text, Count string }
+
 // TextPage is legal and other standing text.
 type TextPage struct {
 	Layout
 	Heading string
 	Body    Prose
 	Updated *When
+	// More is where to go on, if anywhere.
+	More *Link
 }
 
 // ErrorPage answers a request that went wrong. Status: 403, 404, 410, 413,

@@ -27,6 +27,7 @@ import (
 var unaudited = map[string]string{
 	"POST /admin/notices/:id/dismiss":            "puts a notice away for its reader alone",
 	"POST /staff/boards/:id/act-as/:visit/enter": "leads to the board, where the visit begins and leaves its line",
+	"POST /admin/privacy":                        "looks whether an address was erased; nothing is written",
 	"POST /admin/mail/check":                     "asks the DNS again; what it finds is nobody's decision",
 	"POST /admin/domains/base/check":             "asks the owner's site again; what it finds is nobody's decision",
 	"POST /admin/payouts/dashboard":              "leads to Stripe's own page, which keeps its own log; nothing is written",

@@ -35,6 +35,7 @@ import (
 	"shingle/internal/testkit"
 	"shingle/listings"
 	"shingle/mail"
+	"shingle/privacy"
 	"shingle/search"
 	"shingle/search/postgres"
 	"shingle/tenant"
@@ -70,6 +71,7 @@ type house struct {
 	domains   *domains.Service
 	dns       *testkit.DNS
 	plans     *plans.Service
+	privacy   *privacy.Service
 }
 
 func newHouse(t testing.TB) *house {
@@ -118,14 +120,16 @@ func newHouse(t testing.TB) *house {
 	look := &looks.Store{DB: w.DB, Packs: packs, Default: themes.Look{Pack: "harbor"}}
 	launcher := &platform.Launcher{Platform: w.Platform, Operators: h.operators, Notifier: w.Notifier, Links: h.links, Plans: h.plans}
 	door := &access.Service{DB: w.DB, Links: h.links, Key: key, Now: time.Now, HTTP: http.DefaultClient}
-	pages := &site.Site{Access: door, DB: w.DB, Links: h.links, Listings: store, Search: found, Candidates: applied, Packs: packs, Looks: look,
+	archives := &archive.Service{DB: w.DB, Platform: w.Platform, Files: files, Links: h.links, Packs: packs, Operators: h.operators, Now: time.Now}
+	h.privacy = &privacy.Service{DB: w.DB, Platform: w.Platform, People: people, Archive: archives, Candidates: applied, Listings: store, Links: h.links, Key: key, Now: time.Now}
+	pages := &site.Site{Access: door, Privacy: h.privacy, DB: w.DB, Links: h.links, Listings: store, Search: found, Candidates: applied, Packs: packs, Looks: look,
 		Cache: cache, Files: files, Limits: limits, Now: time.Now}
 	letters := &mail.Sender{DB: w.DB, Platform: w.Platform, From: "boards@platform.example", PlatformName: "Shingle"}
 	must(letters.Load())
 	h.parts = web.Parts{Boards: w.Boards, Site: pages, Assets: assets, Log: log, Registry: prometheus.NewRegistry(), PlatformHosts: []string{platformHost}, ProbeKey: key,
 		Redirects: &redirects.Store{Now: time.Now}, Hits: &redirects.Hits{Platform: w.Platform, Log: log},
 		Employer: &employer.Employer{DB: w.DB, Links: h.links, Site: pages, Listings: store, Billing: money, Plans: h.plans, Candidates: applied, People: people, Limits: limits, Key: key, Now: time.Now},
-		Admin: &admin.Admin{DB: w.DB, Archive: &archive.Service{DB: w.DB, Platform: w.Platform, Files: files, Links: h.links, Packs: packs, Operators: h.operators, Now: time.Now}, Platform: w.Platform, Boards: w.Boards, Notifier: w.Notifier, Links: h.links, Site: pages, Listings: store, Billing: money,
+		Admin: &admin.Admin{DB: w.DB, Archive: archives, Privacy: h.privacy, Platform: w.Platform, Boards: w.Boards, Notifier: w.Notifier, Links: h.links, Site: pages, Listings: store, Billing: money,
 			Candidates: applied, Domains: h.domains, Redirects: &redirects.Store{Now: time.Now}, Access: door, Operators: h.operators, Gate: gate, Packs: packs, Looks: look, Files: files, Mail: &mail.Identities{DB: w.DB, Platform: w.Platform, Now: time.Now}, Letters: letters, Plans: h.plans, Now: time.Now},
 		Platform: &platform.Platform{Platform: w.Platform, Operators: h.operators, Gate: gate, Links: h.links, Launcher: launcher, Plans: h.plans},
 		API:      &api.API{DB: w.DB, Links: h.links, Listings: store, Search: found, Site: pages, Now: time.Now},

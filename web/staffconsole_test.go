@@ -105,6 +105,30 @@ func (h *house) lines(t *testing.T, board tenant.ID, prefix string) (out []authz
 	return out
 }
 
+// mailsOf is where each mail of a kind leads, by whom it is to.
+func (h *house) mailsOf(t *testing.T, kind string) map[string]string {
+	t.Helper()
+	var rows []struct {
+		To  string `bun:"recipient"`
+		URL string `bun:"url"`
+	}
+	err := h.Platform.Read(t.Context(), func(ctx context.Context, tx bun.IDB) error {
+		return tx.NewRaw(`SELECT recipient, payload->>'url' AS url FROM mails WHERE kind = ?`, kind).Scan(ctx, &rows)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	for _, r := range rows {
+		u, err := url.Parse(r.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[r.To] = u.Hostname() + u.Path
+	}
+	return out
+}
+
 func TestStaffActsAsAMember(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -307,6 +331,10 @@ func TestABoardAsksToBeAsked(t *testing.T) {
 		return h.submit(t, platformHost, "/staff/boards/"+board.ID.String()+"/act-as/"+id+"/enter", as, nil)
 	}
 	id := ask()
+	// The owners hear of it by mail, and nobody else does.
+	if got := h.mailsOf(t, "support-asks"); len(got) != 1 || got[owner.Email] != board.PlatformHost+"/admin/support" {
+		t.Errorf("asked, and the mails are %v", got)
+	}
 	if page := text(t, h.call(t, board.PlatformHost, route.GET, "/admin", boss)); !strings.Contains(page, "asks to come in") {
 		t.Error("the owner is not told")
 	}
@@ -338,6 +366,9 @@ func TestABoardAsksToBeAsked(t *testing.T) {
 	to, _ := url.Parse(second.Header.Get("Location"))
 	if again := h.submit(t, board.PlatformHost, "/admin/enter", "", url.Values{"code": {to.Query().Get("code")}}); len(again.Cookies()) > 0 {
 		t.Error("one grant makes two sessions")
+	}
+	if got := h.mailsOf(t, "support-came"); len(got) != 1 || got[owner.Email] != board.PlatformHost+"/admin/support" {
+		t.Errorf("support came, and the mails are %v", got)
 	}
 	// The owner throws them out.
 	if res := h.submit(t, board.PlatformHost, "/admin/support/"+id+"/end", boss, nil); res.StatusCode != http.StatusSeeOther {

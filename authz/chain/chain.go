@@ -215,17 +215,31 @@ func Read(ctx context.Context, tx bun.IDB, board tenant.ID) (*State, error) {
 	return s, err
 }
 
+// Subject is whose names an erasure takes out of a chain.
+type Subject struct {
+	// Kind is "operator" or "person", for the line that stays.
+	Kind string
+	// ID finds the acts of somebody and those on them; the nil ID finds none.
+	ID uuid.UUID
+	// Address, folded, finds acts that name somebody by it alone; "" finds none.
+	Address string
+}
+
 // Erase empties the personal part of every line by or about somebody on one
 // chain, and leaves a line that says so. What was sealed still verifies: the
 // salt goes too, so the digest that stays tells nothing. Runs in a platform
 // transaction; it tells how many lines.
-func Erase(ctx context.Context, tx bun.IDB, board tenant.ID, who uuid.UUID) (int64, error) {
+func Erase(ctx context.Context, tx bun.IDB, board tenant.ID, who Subject) (int64, error) {
 	var n int64
-	if err := tx.NewRaw(`SELECT shingle_audit_erase(?, ?)`, board, who).Scan(ctx, &n); err != nil {
+	if err := tx.NewRaw(`SELECT shingle_audit_erase(?, ?, ?)`, board, who.ID, who.Address).Scan(ctx, &n); err != nil {
 		return 0, fmt.Errorf("erasing from the audit log: %w", err)
 	}
 	if n == 0 {
 		return 0, nil
 	}
-	return n, authz.Record(ctx, tx, authz.Act{Act: "audit.erased", ObjectKind: "operator", ObjectID: who.String(), Board: board, Detail: map[string]any{"lines": n}})
+	a := authz.Act{Act: "audit.erased", ObjectKind: who.Kind, Board: board, Detail: map[string]any{"lines": n}}
+	if who.ID != uuid.Nil {
+		a.ObjectID = who.ID.String()
+	}
+	return n, authz.Record(ctx, tx, a)
 }

@@ -356,7 +356,7 @@ func TestErasureKeepsTheChain(t *testing.T) {
 	erase := func() (n int64) {
 		t.Helper()
 		err := b.Platform.Write(t.Context(), func(ctx context.Context, tx bun.IDB) (err error) {
-			n, err = chain.Erase(ctx, tx, b.board.ID, somebody.ID)
+			n, err = chain.Erase(ctx, tx, b.board.ID, chain.Subject{Kind: "operator", ID: somebody.ID})
 			return err
 		})
 		if err != nil {

@@ -44,6 +44,7 @@ import (
 	"shingle/internal/seal"
 	"shingle/listings"
 	"shingle/mail"
+	"shingle/privacy"
 	"shingle/search"
 	"shingle/search/postgres"
 	"shingle/search/typesense"
@@ -87,6 +88,7 @@ type app struct {
 	billing    *billing.Service
 	candidates *candidates.Service
 	archive    *archive.Service
+	privacy    *privacy.Service
 	domains    *domains.Service
 	redirects  *redirects.Store
 	hits       *redirects.Hits
@@ -187,6 +189,7 @@ func (a *app) services() (err error) {
 		Stripe: stripe, Secrets: a.cfg.StripeWebhookSecrets, Plans: a.plans.Hook(), Now: time.Now, Log: a.log})
 	a.candidates = &candidates.Service{DB: a.db, Platform: a.platform, Listings: a.listings, Files: a.files, Links: a.links, Find: a.find, Key: a.cfg.Secret(), Now: time.Now}
 	a.archive = &archive.Service{DB: a.db, Platform: a.platform, Files: a.files, Links: a.links, Packs: a.packs, Operators: a.operators, Rebuild: search.TaskRebuild, Begin: a.plans.Begin, Now: time.Now}
+	a.privacy = &privacy.Service{DB: a.db, Platform: a.platform, People: a.people, Archive: a.archive, Candidates: a.candidates, Listings: a.listings, Links: a.links, Key: a.cfg.Secret(), Now: time.Now}
 	a.redirects, a.hits = &redirects.Store{Now: time.Now}, &redirects.Hits{Platform: a.platform, Log: a.log}
 	a.access = &access.Service{DB: a.db, Links: a.links, Key: a.cfg.Secret(), Now: time.Now, HTTP: domains.PublicClient()}
 	a.dns = dns.New(a.cfg.DNSServers)
@@ -341,7 +344,8 @@ func (a *app) registerTasks(ctx context.Context) error {
 	sealer := &chain.Sealer{Platform: a.platform, Log: a.log}
 	sealer.Register(a.mux)
 	a.archive.Register(a.mux)
-	return errors.Join(sealer.Schedule(ctx), a.certs.Schedule(ctx), a.domains.Schedule(ctx), jobs.Schedule(ctx), a.identities.Schedule(ctx), a.sweeper.Schedule(ctx), counts.Schedule(ctx), a.search.Schedule(ctx), a.billing.Schedule(ctx), a.candidates.Schedule(ctx), a.plans.Schedule(ctx), a.archive.Schedule(ctx))
+	a.privacy.Register(a.mux)
+	return errors.Join(sealer.Schedule(ctx), a.certs.Schedule(ctx), a.domains.Schedule(ctx), jobs.Schedule(ctx), a.identities.Schedule(ctx), a.sweeper.Schedule(ctx), counts.Schedule(ctx), a.search.Schedule(ctx), a.billing.Schedule(ctx), a.candidates.Schedule(ctx), a.plans.Schedule(ctx), a.archive.Schedule(ctx), a.privacy.Schedule(ctx))
 }
 
 // brand is a board's colours for its mails.

@@ -86,12 +86,12 @@ func (a *app) handler(dev *devLinks) (http.Handler, error) {
 	}
 	key := a.cfg.Secret()
 	pages := &site.Site{DB: a.db, Links: a.links, Listings: a.listings, Search: a.search, Candidates: a.candidates, Packs: a.packs, Looks: a.looks,
-		Cache: cache, Files: a.files, Access: a.access, Limits: a.limits, Meter: a.meter, Now: time.Now, CacheOn: a.cfg.PageCache}
+		Cache: cache, Files: a.files, Access: a.access, Privacy: a.privacy, Limits: a.limits, Meter: a.meter, Now: time.Now, CacheOn: a.cfg.PageCache}
 	parts := web.Parts{Boards: a.boards, Site: pages, Assets: assets, Log: a.log, Registry: a.registry, Tracing: a.tracing, PlatformHosts: []string{a.cfg.PlatformHost},
 		FormTargets: stripeTargets, SignIn: a.consoleTargets(), BoardTargets: a.links.Scheme + "://*." + a.cfg.BoardDomain + a.links.Port, TrustedProxies: a.cfg.TrustedProxies,
 		ProbeKey: key, Redirects: a.redirects, Hits: a.hits,
 		Employer: &employer.Employer{DB: a.db, Links: a.links, Site: pages, Listings: a.listings, Billing: a.billing, Plans: a.plans, Candidates: a.candidates, People: a.people, Limits: a.limits, Key: key, Now: time.Now},
-		Admin: &admin.Admin{DB: a.db, Archive: a.archive, Platform: a.platform, Boards: a.boards, Notifier: a.notifier, Links: a.links, Site: pages, Listings: a.listings, Billing: a.billing,
+		Admin: &admin.Admin{DB: a.db, Archive: a.archive, Privacy: a.privacy, Platform: a.platform, Boards: a.boards, Notifier: a.notifier, Links: a.links, Site: pages, Listings: a.listings, Billing: a.billing,
 			Candidates: a.candidates, Domains: a.domains, Redirects: a.redirects, Access: a.access, Operators: a.operators, Gate: a.gate, Packs: a.packs, Looks: a.looks, Files: a.files, Mail: a.identities, Letters: a.sender, Plans: a.plans, MailFrom: a.cfg.MailFrom, Now: time.Now},
 		Platform: &platform.Platform{Platform: a.platform, Operators: a.operators, Gate: a.gate, Links: a.links, Launcher: a.launcher, Plans: a.plans},
 		API:      &api.API{DB: a.db, Links: a.links, Listings: a.listings, Search: a.search, Site: pages, Limits: a.limits, Meter: a.meter, Log: a.log, Now: time.Now},

@@ -28,7 +28,7 @@ var layers = []struct {
 	{"tenant", []string{"tenant"}},
 	{"tasks", []string{"tasks"}},
 	{"ground", []string{"mail", "authz"}},
-	{"features", []string{"listings", "search", "billing", "candidates", "accounts", "themes", "domains", "archive", "backup"}},
+	{"features", []string{"listings", "search", "billing", "candidates", "accounts", "themes", "domains", "archive", "backup", "privacy"}},
 	{"doctor", []string{"doctor"}},
 	{"web", []string{"web"}},
 	{"cmd", []string{"cmd", "deploy"}},
@@ -39,6 +39,7 @@ var beside = map[string][]string{
 	"internal": {"internal", "migrations"}, "migrations": {"internal"},
 	"search": {"listings"}, "billing": {"listings"}, "candidates": {"listings"},
 	"archive": {"accounts", "candidates", "listings", "themes"},
+	"privacy": {"accounts", "archive", "candidates", "listings"},
 }
 
 // upward are the exceptions, each with its reason.

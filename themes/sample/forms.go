@@ -21,10 +21,18 @@ func (b board) small() []Shot {
 		{"withdraw-done", "withdraw", themes.Withdraw{Layout: b.layout("x"), Card: card, Done: true, HomeURL: "/"}},
 		{"report", "report", themes.Report{Layout: b.layout("x"), Form: form(), Card: card, Reasons: reasons}},
 		{"report-done", "report", themes.Report{Layout: b.layout("x"), Done: true, BackURL: "/"}},
-		{"text", "text", themes.TextPage{Layout: b.layout("x"), Heading: s("Privacy", "Datenschutz"), Body: "<h2>1.</h2><p>…</p>", Updated: &themes.When{Text: s("1 November 2026", "1. November 2026"), ISO: "2026-11-01"}}},
+		{"text", "text", themes.TextPage{Layout: b.layout("x"), Heading: s("Privacy", "Datenschutz"), Body: "<h2>1.</h2><p>…</p>", Updated: &themes.When{Text: s("1 November 2026", "1. November 2026"), ISO: "2026-11-01"}, More: &themes.Link{Text: s("Your data", "Ihre Daten"), URL: "/your-data"}}},
 	}
 	for _, step := range []string{"request", "requested", "confirm", "confirmed", "stop", "stopped"} {
 		out = append(out, Shot{"alert-" + step, "alert", themes.AlertPage{Layout: b.layout("x"), Form: form(), Step: step, Search: b.cats[0], Email: "mira@example.com", JobURL: "/jobs"}})
+	}
+	for _, step := range []string{"request", "sent", "over", "open", "held", "asked", "keep", "kept"} {
+		d := themes.YourData{Layout: b.layout("x"), Form: form(), Step: step, Email: "mira@example.com", DownloadTo: "/x", Days: 3, PrivacyURL: "/privacy",
+			Held: []themes.Held{{Text: s("Applications", "Bewerbungen"), Count: "2"}, {Text: s("Job alerts", "Suchaufträge"), Count: "1"}}}
+		if step == "asked" {
+			d.Day = s("4 November 2026", "4. November 2026")
+		}
+		out = append(out, Shot{"data-" + step, "yourdata", d})
 	}
 	for _, step := range []string{"request", "over", "sent", "confirm"} {
 		out = append(out, Shot{"gate-" + step, "gate", themes.Gate{Layout: b.layout("x"), Form: form(), Heading: b.layout("x").Board.Name, Text: "…", Field: "password", Label: "…", Type: "password", Button: "…"}})

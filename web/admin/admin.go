@@ -31,6 +31,7 @@ import (
 	"shingle/internal/links"
 	"shingle/listings"
 	"shingle/mail"
+	"shingle/privacy"
 	"shingle/tenant"
 	"shingle/themes"
 	"shingle/themes/looks"
@@ -57,6 +58,7 @@ type Admin struct {
 	Redirects  *redirects.Store
 	Access     *access.Service
 	Archive    *archive.Service
+	Privacy    *privacy.Service
 	Operators  *accounts.Operators
 	Gate       *authz.Gate
 	Packs      *themes.Packs
@@ -91,7 +93,7 @@ func (a *Admin) Routes() []route.Route {
 		{Method: route.POST, Path: "/admin/enter", Handle: a.enter, Can: authz.Public},
 		{Method: route.POST, Path: "/admin/sign-out", Handle: a.signOut, Can: authz.SignedIn},
 	}
-	return slices.Concat(own, a.workRoutes(), a.boardRoutes(), a.teamRoutes(), a.mailRoutes(), a.domainRoutes(), a.redirectRoutes(), a.accessRoutes(), a.planRoutes(), a.auditRoutes(), a.exportRoutes(), a.supportRoutes())
+	return slices.Concat(own, a.workRoutes(), a.boardRoutes(), a.teamRoutes(), a.mailRoutes(), a.domainRoutes(), a.redirectRoutes(), a.accessRoutes(), a.planRoutes(), a.auditRoutes(), a.exportRoutes(), a.privacyRoutes(), a.supportRoutes())
 }
 
 const (
@@ -196,6 +198,7 @@ var nav = []struct{ key, url, icon, object, action string }{
 	{"admin.nav.redirects", "/admin/redirects", "arrow-back-up", "redirect", "read"},
 	{"admin.nav.mail", "/admin/mail", "mail", "mail", "read"},
 	{"admin.nav.team", "/admin/team", "users", "team", "read"},
+	{"admin.nav.privacy", "/admin/privacy", "users", "privacy", "read"},
 	{"admin.nav.audit", "/admin/audit", "list-check", "audit", "read"},
 	{"admin.nav.support", "/admin/support", "users", "support", "read"},
 	{"admin.nav.settings", "/admin/settings", "settings", "settings", "read"},

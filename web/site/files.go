@@ -137,6 +137,9 @@ func (s *Site) standingPage(c *gin.Context, slug string) error {
 	}
 	when := v.Day(p.CreatedAt)
 	out := themes.TextPage{Layout: s.layout(v, p.Title), Heading: p.Title, Body: route.SafeHTML(underTitle(p.Body)), Updated: &when}
+	if p.Kind == "privacy" {
+		out.More = &themes.Link{Text: v.Say("nav.your_data"), URL: yourData}
+	}
 	out.Canonical = s.canonical(v, p.Path())
 	out.Description = fmt.Sprintf("%s, %s", p.Title, v.T.Name)
 	return s.render(c, v, http.StatusOK, "text", out)

@@ -91,7 +91,7 @@ func (s *Site) forgotten(c *gin.Context) bool {
 // shows lists what a private board shows to everybody: its door with what that
 // is drawn with, its legal pages, and what links in mails end at.
 func (s *Site) shows(c *gin.Context, t *tenant.Tenant, path string) bool {
-	for _, p := range []string{"/enter", "/assets", "/pages", "/alerts/stop", "/alerts/confirm", "/applications/withdraw", "/sign-in", "/.well-known"} {
+	for _, p := range []string{"/enter", "/assets", "/pages", "/alerts/stop", "/alerts/confirm", "/applications/withdraw", yourData, "/sign-in", "/.well-known"} {
 		if rest, ok := strings.CutPrefix(path, p); ok && (rest == "" || rest[0] == '/') {
 			return true
 		}

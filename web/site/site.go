@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -24,6 +25,7 @@ import (
 	"shingle/internal/fault"
 	"shingle/internal/links"
 	"shingle/listings"
+	"shingle/privacy"
 	"shingle/search"
 	"shingle/tenant"
 	"shingle/themes"
@@ -47,6 +49,7 @@ type Site struct {
 	Cache      *themes.Cache
 	Files      *blob.Bucket
 	Access     *access.Service
+	Privacy    *privacy.Service
 	Limits     *accounts.Limiter
 	// Meter counts the pages that visitors are shown; nil counts nothing.
 	Meter *meter.Meter
@@ -73,7 +76,7 @@ func (s *Site) Load() (err error) {
 func (s *Site) Routes() []route.Route {
 	const GET, POST = route.GET, route.POST
 	pub := authz.Public
-	return append(s.gateRoutes(), []route.Route{
+	return append(append(s.gateRoutes(), s.dataRoutes()...), []route.Route{
 		{Method: GET, Path: "/", Handle: s.viewed(s.cached(s.home)), Can: pub},
 		{Method: GET, Path: "/jobs", Handle: s.viewed(s.cached(s.jobs)), Can: pub},
 		{Method: GET, Path: "/jobs/:listing", Handle: s.viewed(s.cached(s.listing)), Can: pub},
@@ -188,7 +191,7 @@ func (s *Site) layout(v *view, title string) themes.Layout {
 		Footer: themes.Footer{Text: v.look.Words.Footer,
 			Links: []themes.Link{{Text: v.Say("nav.jobs"), URL: "/jobs"}, {Text: v.Say("nav.companies"), URL: "/companies"},
 				{Text: v.Say("nav.post"), URL: "/post"}, {Text: v.Say("nav.employers"), URL: "/employers"}},
-			Legal: v.look.Legal},
+			Legal: append(slices.Clone(v.look.Legal), themes.Link{Text: v.Say("nav.your_data"), URL: yourData})},
 	}
 	if t.Private() {
 		l.Robots = "noindex, nofollow"
