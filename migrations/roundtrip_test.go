@@ -14,8 +14,6 @@ import (
 	"shingle/migrations"
 )
 
-func TestMain(m *testing.M) { testkit.Main(m) }
-
 // schemaQuery is all that migrations make, one line a thing: columns, keys,
 // indexes, walls and policies, functions, triggers, rights.
 const schemaQuery = `SELECT 'column ' || c.relname || '.' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod) || CASE WHEN a.attnotnull THEN ' not null' ELSE '' END || coalesce(' default ' || pg_get_expr(d.adbin, d.adrelid), '')
