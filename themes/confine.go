@@ -15,6 +15,7 @@ import (
 
 const (
 	maxCustomCSS = 40 << 10
+	maxBroken    = 50 // errors of syntax, after which the rest is left out
 	scope        = ".board-custom"
 )
 
@@ -34,13 +35,18 @@ func Confine(source string) (out []byte, dropped []string) {
 	p := css.NewParser(parse.NewInputString(source), false)
 	// depth counts open blocks; skip is the depth below which all is left out.
 	var selectors []string
-	depth, skip := 0, 0
+	depth, skip, broken := 0, 0, 0
 	var open []bool // whether each open block was printed
 	for {
 		kind, _, data := p.Next()
 		switch kind {
 		case css.ErrorGrammar:
-			if p.Err() == io.EOF || p.Err() == nil || len(data) == 0 {
+			// After an error the parser reads on from near by: what is broken all over
+			// would take the square of its length.
+			if broken++; broken > maxBroken {
+				c.drop("the rest: too much before it is no CSS")
+			}
+			if p.Err() == io.EOF || p.Err() == nil || len(data) == 0 || broken > maxBroken {
 				for i := len(open) - 1; i >= 0; i-- {
 					if open[i] {
 						c.out.WriteString("}\n")

@@ -599,6 +599,7 @@ var absent = map[string]string{
 	"POST /staff/tasks/:board/:id/discard":       "the task has not failed",
 	"POST /staff/team/:id/role":                  "the board's owner is none of the staff",
 	"POST /staff/team/:id/remove":                "the board's owner is none of the staff",
+	"POST /staff/boards/:id/comp":                "the plan that the form names is none of the platform's",
 }
 
 // The walk's other half: whose rows they are gets them by the same requests, so
@@ -635,8 +636,8 @@ func TestWhatIsWalkedIsThere(t *testing.T) {
 		somebodyElse
 		routes []walkedRoute
 	}{
-		{somebodyElse{name: "the employer", host: v.board.PlatformHost, cookie: accounts.PersonCookie, token: v.hirer}, list(boardEngine, "/employers/")},
 		{somebodyElse{name: "anybody", host: v.board.PlatformHost}, list(boardEngine, "/jobs/", "/companies", "/categories", "/pages", "/files", "/api/v1", "/post", "/alerts", "/applications")},
+		{somebodyElse{name: "the employer", host: v.board.PlatformHost, cookie: accounts.PersonCookie, token: v.hirer}, list(boardEngine, "/employers/")},
 		{somebodyElse{name: "the owner", host: v.board.PlatformHost, cookie: accounts.OperatorCookie, token: v.token}, list(boardEngine, "/admin")},
 		{somebodyElse{name: "the staff", host: platformHost, cookie: accounts.OperatorCookie, token: staffToken}, list(platformEngine, "/staff")},
 	} {
@@ -662,7 +663,7 @@ func TestWhatIsWalkedIsThere(t *testing.T) {
 					t.Errorf("%s: %s answers %d to whose row it is: %.200s", s.name, what, status, body)
 				}
 			}
-			if strings.Contains(body, v.secrets[0]) && r.method == http.MethodGet && head.Get("Referrer-Policy") != "no-referrer" {
+			if strings.Contains(body, v.secrets[0]) && r.method == http.MethodGet && !slices.Contains([]string{"no-referrer", "same-origin", "strict-origin", "strict-origin-when-cross-origin"}, head.Get("Referrer-Policy")) {
 				t.Errorf("%s: %s passes its secret on: Referrer-Policy %q", s.name, what, head.Get("Referrer-Policy"))
 			}
 			if strings.HasPrefix(head.Get("Content-Type"), "text/csv") {
@@ -728,7 +729,8 @@ func TestNoFieldLeadsElsewhere(t *testing.T) {
 	names := fields(t)
 	walker := h.signedIn(t, v.board.ID, authz.Owner)
 	asked, led := 0, 0
-	for _, evil := range []string{"//evil.example/x", "https://evil.example/x", "/\\evil.example/x", "\\\\evil.example", "/\t/evil.example", "https:evil.example", "///evil.example", "javascript:alert('evil.example')", " //evil.example", "/%09/evil.example"} {
+	leading := map[string]bool{} // the routes whose answer led on
+	for i, evil := range []string{"//evil.example/x", "https://evil.example/x", "/\\evil.example/x", "\\\\evil.example", "/\t/evil.example", "https:evil.example", "///evil.example", "javascript:alert('evil.example')", " //evil.example", "/%09/evil.example"} {
 		for _, s := range []struct {
 			host, cookie, token string
 			engine              *gin.Engine
@@ -737,7 +739,8 @@ func TestNoFieldLeadsElsewhere(t *testing.T) {
 			{platformHost, "", "", platformEngine}, {platformHost, accounts.OperatorCookie, walker, platformEngine},
 		} {
 			for _, r := range s.engine.Routes() {
-				if r.Method == http.MethodHead || signsOut(r.Path) || r.Method == http.MethodPost && evil != "//evil.example/x" {
+				route := s.host + s.cookie + r.Method + r.Path
+				if r.Method == http.MethodHead || signsOut(r.Path) || i > 0 && (r.Method == http.MethodPost || !leading[route]) {
 					continue
 				}
 				path, _ := v.path(r.Path)
@@ -747,8 +750,9 @@ func TestNoFieldLeadsElsewhere(t *testing.T) {
 				}
 				_, head, body := h.ask(t, s.host, r.Method, path, s.cookie, s.token, form)
 				asked++
-				if to := head.Get("Location"); to != "" {
+				if to := head.Get("Location"); to != "" && r.Path != "/admin/payouts/dashboard" { // Stripe says where that is
 					led++
+					leading[route] = true
 					u, err := url.Parse(to)
 					if err != nil || u.Host != "" && !strings.HasSuffix(u.Hostname(), "localhost") || u.Scheme != "" && !strings.HasPrefix(u.Scheme, "http") || strings.HasPrefix(to, "//") || strings.ContainsAny(to, "\\\t\n") {
 						t.Errorf("%s %s with %q leads to %q", r.Method, r.Path, evil, to)

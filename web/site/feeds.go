@@ -19,6 +19,7 @@ import (
 	"shingle/listings"
 	"shingle/search"
 	"shingle/tenant"
+	"shingle/themes"
 )
 
 // feedSize is how many listings a feed holds; mapSize how many URLs a sitemap
@@ -158,8 +159,13 @@ func (s *Site) jsonFeed(c *gin.Context) error {
 		items = append(items, map[string]any{"id": link, "url": link, "title": l.Title + ", " + l.Company.Name, "content_html": v.feedText(l),
 			"date_published": l.PublishedAt.In(v.T.Location()).Format(time.RFC3339), "date_modified": l.UpdatedAt.In(v.T.Location()).Format(time.RFC3339), "tags": l.Tags})
 	}
+	// Its own address with what changes it, and nothing else that somebody asked.
+	self := c.Request.URL.Path
+	if query, ok := themes.NormalQuery(c.Request.URL.RawQuery, queryNames...); ok && query != "" {
+		self += "?" + query
+	}
 	raw, err := json.Marshal(map[string]any{"version": "https://jsonfeed.org/version/1.1", "title": v.T.Name, "home_page_url": s.canonical(v, jobsURL(q)),
-		"feed_url": s.canonical(v, c.Request.URL.RequestURI()), "language": v.T.Locale, "items": items})
+		"feed_url": s.canonical(v, self), "language": v.T.Locale, "items": items})
 	if err != nil {
 		return err
 	}
