@@ -15,11 +15,11 @@ import (
 )
 
 // schemaQuery is all that migrations make, one line a thing: columns, keys,
-// indexes, walls and policies, functions, triggers, rights.
+// indexes, walls and policies, functions, triggers, rights but the owner's own.
 const schemaQuery = `SELECT 'column ' || c.relname || '.' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod) || CASE WHEN a.attnotnull THEN ' not null' ELSE '' END || coalesce(' default ' || pg_get_expr(d.adbin, d.adrelid), '')
 	FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped LEFT JOIN pg_attrdef AS d ON d.adrelid = c.oid AND d.adnum = a.attnum WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
-UNION ALL SELECT 'right ' || c.relname || coalesce('.' || a.attname, '') || ' ' || r::text FROM pg_class AS c LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attacl IS NOT NULL CROSS JOIN LATERAL unnest(coalesce(a.attacl, c.relacl)) AS r WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
-UNION ALL SELECT 'right ' || c.relname || ' ' || r::text FROM pg_class AS c CROSS JOIN LATERAL unnest(c.relacl) AS r WHERE c.relnamespace = 'public'::regnamespace
+UNION ALL SELECT 'right ' || c.relname || coalesce('.' || a.attname, '') || ' ' || r::text FROM pg_class AS c LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attacl IS NOT NULL CROSS JOIN LATERAL unnest(coalesce(a.attacl, c.relacl)) AS r WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S') AND NOT starts_with(r::text, pg_get_userbyid(c.relowner) || '=')
+UNION ALL SELECT 'right ' || c.relname || ' ' || r::text FROM pg_class AS c CROSS JOIN LATERAL unnest(c.relacl) AS r WHERE c.relnamespace = 'public'::regnamespace AND NOT starts_with(r::text, pg_get_userbyid(c.relowner) || '=')
 UNION ALL SELECT 'table ' || relname || ' rls ' || relrowsecurity || relforcerowsecurity || coalesce(' ' || array_to_string(reloptions, ','), '') || ' of ' || pg_get_userbyid(relowner) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
 UNION ALL SELECT 'constraint ' || conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = 'public'::regnamespace
 UNION ALL SELECT 'index ' || pg_get_indexdef(i.indexrelid) FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid WHERE c.relnamespace = 'public'::regnamespace
@@ -83,15 +83,15 @@ func TestEveryMigrationGoesDownAndUpAgain(t *testing.T) {
 	if err != nil || len(ups) < 24 {
 		t.Fatalf("%d migrations: %v", len(ups), err)
 	}
+	if _, err := migrations.Pending(t.Context(), pg.Owner); err != nil { // makes bun's own tables, which a migration may name
+		t.Fatal(err)
+	}
 	down := func(up string) string { return strings.TrimSuffix(up, ".up.sql") + ".down.sql" }
 	before := make([]string, len(ups))
 	for i, up := range ups {
 		before[i] = schema(t, db)
 		apply(t.Context(), t, db, up)
 		after := schema(t, db)
-		if after == before[i] && !strings.Contains(up, "listings") {
-			t.Logf("%s changes nothing that the schema shows", up)
-		}
 		apply(t.Context(), t, db, down(up))
 		if d := cmp.Diff(lines(before[i]), lines(schema(t, db))); d != "" {
 			t.Fatalf("%s does not lead back (-before +after):\n%s", down(up), d)
@@ -114,13 +114,11 @@ func TestEveryMigrationGoesDownAndUpAgain(t *testing.T) {
 	if err := migrations.Up(t.Context(), pg.Owner, pg.App, pg.Platform); err != nil {
 		t.Fatal(err)
 	}
-	var kept []string
-	for l := range strings.SplitSeq(schema(t, db), "\n") { // bun drops a file's empty lines
-		if l != "" && !strings.Contains(l, "bun_migration") { // bun's own tables
-			kept = append(kept, l)
-		}
+	// bun drops a file's empty lines.
+	full := func(s string) []string {
+		return slices.DeleteFunc(lines(s), func(l string) bool { return l == "" })
 	}
-	if d := cmp.Diff(slices.DeleteFunc(lines(whole), func(l string) bool { return l == "" }), kept); d != "" {
+	if d := cmp.Diff(full(whole), full(schema(t, db))); d != "" {
 		t.Errorf("up again (-first +second):\n%s", d)
 	}
 }
