@@ -84,7 +84,7 @@ func TestChartRefusesWhatCannotWork(t *testing.T) {
 	helm := tool(t, "helm")
 	for why, set := range map[string]string{
 		"a secret as a plain setting": "settings.SHINGLE_STRIPE_KEY=sk_live_1",
-		"an error receiver in plain": "settings.SHINGLE_SENTRY_DSN=https://k@errors.example/1",
+		"an error receiver in plain":  "settings.SHINGLE_SENTRY_DSN=https://k@errors.example/1",
 		"a setting of no such kind":   "settings.STRIPE_KEY=1",
 		"an unknown value":            "serve.replica=3",
 		"a host with a scheme":        "platformHost=https://platform.example.com",
