@@ -270,7 +270,9 @@ func (s *Service) AskErasure(ctx context.Context, ticket string) (*Request, erro
 			return err
 		}
 		if n, err := res.RowsAffected(); err != nil || n == 0 { // the other of two posts at one moment
-			r, err = open(ctx, tx, email)
+			if r, err = open(ctx, tx, email); err == nil && r == nil { // which was taken back meanwhile
+				err = fault.New(fault.Gone, "data.link_over")
+			}
 			return err
 		}
 		if err := tasks.Add(ctx, tx, tasks.New{Kind: taskErase, Key: r.ID.String(), RunAt: r.RunsAt, Payload: erasePayload{r.ID}}); err != nil {
