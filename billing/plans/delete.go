@@ -66,7 +66,7 @@ func (s *Service) Delete(ctx context.Context, board tenant.ID, typed string) err
 			}
 		}
 		// These have no key to the board, since the platform has rows in them too.
-		for _, table := range []string{"casbin_rules", "mails", "mail_suppressions", "tasks"} {
+		for _, table := range []string{"casbin_rules", "feature_flags", "mails", "mail_suppressions", "tasks"} {
 			if _, err := tx.NewRaw(`DELETE FROM ? WHERE tenant_id = ?`, bun.Ident(table), board).Exec(ctx); err != nil {
 				return err
 			}

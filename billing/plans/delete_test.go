@@ -2,8 +2,10 @@ package plans
 
 import (
 	"context"
+	"errors"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
 	"shingle/internal/fault"
@@ -18,6 +20,10 @@ func TestDeletingABoardLeavesTheLogAlone(t *testing.T) {
 	w := newWorld(t)
 	other := w.newBoard(t, "bolt")
 	w.live(t, 2)
+	w.staff(t, func(ctx context.Context, tx bun.IDB) error {
+		off := false
+		return errors.Join(tenant.SetFlag(ctx, tx, w.board.ID, tenant.FlagAPI, &off, uuid.Nil), tenant.SetFlag(ctx, tx, other.ID, tenant.FlagAPI, &off, uuid.Nil))
+	})
 	wantKind(t, w.s.Delete(t.Context(), w.board.ID, "acme"), fault.Conflict)
 	w.pass(t, 110)
 	w.want(t, "unpaid for long", Ended, Deletable, w.middle)
@@ -29,7 +35,7 @@ func TestDeletingABoardLeavesTheLogAlone(t *testing.T) {
 	if left := w.rows(t, w.board.ID); len(left) != 0 {
 		t.Errorf("left behind: %v", left)
 	}
-	if after := w.rows(t, other.ID); len(after) != len(before) || after["board_plans"] != 1 {
+	if after := w.rows(t, other.ID); len(after) != len(before) || after["board_plans"] != 1 || after["feature_flags"] != 1 {
 		t.Errorf("the neighbour has %v, had %v", after, before)
 	}
 	var logged int
