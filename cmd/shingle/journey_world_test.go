@@ -422,6 +422,11 @@ func goes(t *testing.T, ctx context.Context, status int, step chromedp.Action[ch
 	soon, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	res, err := chromedp.RunResponse(soon, step)
+	// A part that renews itself was replaced between the look and the click, which
+	// then was none.
+	for err != nil && strings.Contains(err.Error(), "Could not find node with given id") && soon.Err() == nil {
+		res, err = chromedp.RunResponse(soon, step)
+	}
 	if err != nil {
 		t.Fatalf("%v, at %s", err, where(ctx))
 	}
