@@ -139,12 +139,14 @@ func (s *Service) StopAlert(ctx context.Context, tx bun.IDB, id uuid.UUID, token
 	return a, err
 }
 
-// DueBoards lists the boards that have alerts due, across boards.
+// dueBoards lists the boards that have alerts due, across boards; those whose
+// mails are held wait, and do not stand in the way of the others.
 func (s *Service) dueBoards(ctx context.Context) ([]tenant.ID, error) {
 	var ids []tenant.ID
 	err := s.Platform.Read(ctx, func(ctx context.Context, tx bun.IDB) error {
 		return tx.NewRaw(`SELECT DISTINCT a.tenant_id FROM alerts AS a JOIN boards AS b ON b.id = a.tenant_id AND b.state = 'active'
-			WHERE a.state = 'active' AND a.next_at <= ? LIMIT 1000`, s.Now()).Scan(ctx, &ids)
+			WHERE a.state = 'active' AND a.next_at <= ?
+				AND NOT EXISTS (SELECT 1 FROM board_plans AS bp WHERE bp.tenant_id = a.tenant_id AND bp.mails_held_since IS NOT NULL) LIMIT 1000`, s.Now()).Scan(ctx, &ids)
 	})
 	return ids, err
 }
@@ -169,12 +171,22 @@ func (s *Service) spread(ctx context.Context, t *tasks.Task) error {
 }
 
 // digests writes a board's due alerts. Each alert moves on in the transaction
-// that queues its mail, so one that dies half-way goes on where it stopped.
+// that queues its mail, so one that dies half-way goes on where it stopped; and
+// so does one that the board's limit of mails holds: it stays due, and what it
+// has seen stays as it was.
 func (s *Service) digests(ctx context.Context, _ *tasks.Task) error {
 	for {
+		batch := int64(100)
+		if s.BulkMails != nil {
+			room, err := s.BulkMails(ctx)
+			if err != nil || room <= 0 {
+				return err
+			}
+			batch = min(batch, room)
+		}
 		var due []Alert
 		err := s.DB.Read(ctx, func(ctx context.Context, tx bun.IDB) error {
-			return tx.NewSelect().Model(&due).Where("al.state = 'active'").Where("al.next_at <= ?", s.Now()).OrderExpr("al.next_at").Limit(100).Scan(ctx)
+			return tx.NewSelect().Model(&due).Where("al.state = 'active'").Where("al.next_at <= ?", s.Now()).OrderExpr("al.next_at").Limit(batch).Scan(ctx)
 		})
 		if err != nil || len(due) == 0 {
 			return err

@@ -4,6 +4,7 @@
 package candidates
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -28,6 +29,9 @@ type Service struct {
 	// Find answers an alert's query; given by the program, since search is not
 	// known here.
 	Find Finder
+	// BulkMails is how many more digests the context's board may write now; at
+	// none they are held. Nil sets no limit.
+	BulkMails func(ctx context.Context) (int64, error)
 	// Key signs CV links.
 	Key []byte
 	Now func() time.Time

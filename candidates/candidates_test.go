@@ -256,15 +256,36 @@ func TestAlert(t *testing.T) {
 		a, err = d.s.ConfirmAlert(ctx, tx, token)
 		return err
 	})
+	confirmed := d.clock.Now()
 	digests()
 	if count("alert-digest") != 0 {
 		t.Error("the first mail came before its morning")
 	}
 	d.clock.Advance(25 * time.Hour)
+	// The month's mails are used up: nothing is written, for however many days,
+	// and the first mail afterwards begins where the alert stood.
+	var room int64
+	var since time.Time
+	d.s.BulkMails = func(context.Context) (int64, error) { return room, nil }
+	d.s.Find = func(_ context.Context, _ url.Values, from time.Time) ([]listings.Card, error) {
+		since = from
+		return d.cards, nil
+	}
+	for range 2 {
+		digests()
+		d.clock.Advance(25 * time.Hour)
+	}
+	if count("alert-digest") != 0 || !since.IsZero() {
+		t.Error("a held digest was written")
+	}
+	room = 10
 	digests()
 	digests()
 	if count("alert-digest") != 1 {
 		t.Errorf("%d digests for one day", mails)
+	}
+	if !since.Equal(confirmed) {
+		t.Errorf("the digest begins at %s, want where the alert stood, %s", since, confirmed)
 	}
 	var stop string
 	if err := d.DB.Read(d.ctx, func(ctx context.Context, tx bun.IDB) error {
@@ -281,6 +302,72 @@ func TestAlert(t *testing.T) {
 	digests()
 	if count("alert-digest") != 1 {
 		t.Error("a stopped alert wrote again")
+	}
+}
+
+// Boards whose mails are held are left aside, and the others are not.
+func TestHeldBoardsAreLeftAside(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	other := d.Board(t, "rival")
+	mux := tasks.NewMux()
+	d.s.Register(mux)
+	err := d.Platform.Write(t.Context(), func(ctx context.Context, tx bun.IDB) error {
+		for _, q := range []string{
+			`INSERT INTO plans (id, name, tagline, fee_rule, limits, features, trial_days, position, listed, created_at) VALUES (md5('p')::uuid, 'P', '{}', '{}', '{}', '{}', 0, 1, true, now())`,
+			`INSERT INTO board_plans (tenant_id, plan_id, state, created_at, updated_at) SELECT b, md5('p')::uuid, 'active', now(), now() FROM unnest(ARRAY[?0, ?1]::uuid[]) AS b`,
+			`INSERT INTO alerts (tenant_id, id, email, locale, query, state, confirm_hash, stop_hash, created_at, seen_until, next_at)
+				SELECT b, gen_random_uuid(), 'a@x.example', 'en', 'q=x', 'active', 'a', 'b', now(), now(), now() - interval '1 hour' FROM unnest(ARRAY[?0, ?1]::uuid[]) AS b`,
+			`UPDATE board_plans SET mails_held_since = now() WHERE tenant_id = ?0`,
+		} {
+			if _, err := tx.NewRaw(q, d.board.ID, other.ID).Exec(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	due := func() (boards []tenant.ID) {
+		t.Helper()
+		err := d.Platform.Write(t.Context(), func(ctx context.Context, tx bun.IDB) error {
+			if _, err := tx.NewRaw(`DELETE FROM tasks WHERE kind IN ('candidates.digests', 'candidates.spread_digests')`).Exec(ctx); err != nil {
+				return err
+			}
+			return tasks.Add(ctx, tx, tasks.New{Kind: "candidates.spread_digests", Queue: tasks.Bulk})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var task tasks.Task
+		err = d.Platform.Read(t.Context(), func(ctx context.Context, tx bun.IDB) error {
+			return tx.NewRaw(`SELECT tenant_id, id, kind, queue, version, payload, handover FROM tasks WHERE kind = 'candidates.spread_digests'`).Scan(ctx, &task)
+		})
+		if err == nil {
+			err = mux.Run(t.Context(), &task)
+		}
+		if err == nil {
+			err = d.Platform.Read(t.Context(), func(ctx context.Context, tx bun.IDB) error {
+				return tx.NewRaw(`SELECT tenant_id FROM tasks WHERE kind = 'candidates.digests' ORDER BY 1`).Scan(ctx, &boards)
+			})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return boards
+	}
+	if got := due(); len(got) != 1 || got[0] != other.ID {
+		t.Errorf("work for %v, want for %s alone", got, other.ID)
+	}
+	if err := d.Platform.Write(t.Context(), func(ctx context.Context, tx bun.IDB) error {
+		_, err := tx.NewRaw(`UPDATE board_plans SET mails_held_since = NULL`).Exec(ctx)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got := due(); len(got) != 2 {
+		t.Errorf("work for %v, want for both", got)
 	}
 }
 

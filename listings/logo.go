@@ -91,10 +91,14 @@ func EncodeLogo(ctx context.Context, data []byte) ([]byte, error) {
 
 // StoreLogo encodes an uploaded image and puts it under a new key that begins
 // with the board's id. It is a network call: outside a transaction, before
-// SetLogo. Kinds: fault.Invalid with field "logo", fault.Unavailable.
-func StoreLogo(ctx context.Context, bucket *blob.Bucket, data []byte) (key string, err error) {
+// SetLogo. room takes the storage for what is kept of it, in bytes, or refuses.
+// Kinds: fault.Invalid with field "logo", fault.Unavailable, and those of room.
+func StoreLogo(ctx context.Context, bucket *blob.Bucket, data []byte, room func(ctx context.Context, n int64) error) (key string, err error) {
 	out, err := EncodeLogo(ctx, data)
 	if err != nil {
+		return "", err
+	}
+	if err := room(ctx, int64(len(out))); err != nil {
 		return "", err
 	}
 	return putLogo(ctx, bucket, out, ".png", "image/png")

@@ -211,7 +211,7 @@ func TestSweepEndsAndBegins(t *testing.T) {
 		run(taskExpire, worker.each(w.s.expire), false)
 		run(taskPublish, worker.each(w.s.publishDue), false)
 		run(taskFeature, worker.each(w.s.endFeature), false)
-		run(taskEndSoon, worker.each(w.s.endsSoon), false)
+		run(taskEndSoon, worker.endsSoon, false)
 	}
 	sweep()
 	if got := w.get(l); got.State != Live || !got.Featured {
@@ -228,6 +228,14 @@ func TestSweepEndsAndBegins(t *testing.T) {
 		t.Fatalf("its date has come: %s", got.State)
 	}
 	w.pass(17 * 24 * time.Hour)
+	// The month's mails are used up: the reminder waits, and comes afterwards.
+	room := int64(0)
+	worker.BulkMails = func(context.Context) (int64, error) { return room, nil }
+	sweep()
+	if n := w.count(`SELECT count(*) FROM mails WHERE kind = 'listing-ends-soon'`); n != 0 {
+		t.Errorf("%d held reminders were written", n)
+	}
+	room = 1
 	sweep()
 	sweep()
 	if n := w.count(`SELECT count(*) FROM mails WHERE kind = 'listing-ends-soon'`); n != 1 {

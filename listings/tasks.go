@@ -43,6 +43,9 @@ type Worker struct {
 	DB       *tenant.DB
 	Platform *tenant.Platform
 	Bucket   *blob.Bucket
+	// BulkMails is how many more reminders the context's board may write; at none
+	// they are held. Nil sets no limit.
+	BulkMails func(ctx context.Context) (int64, error)
 }
 
 // Register names the handlers.
@@ -52,7 +55,7 @@ func (w *Worker) Register(m *tasks.Mux) {
 	m.Handle(taskExpire, w.each(w.Store.expire))
 	m.Handle(taskPublish, w.each(w.Store.publishDue))
 	m.Handle(taskFeature, w.each(w.Store.endFeature))
-	m.Handle(taskEndSoon, w.each(w.Store.endsSoon))
+	m.Handle(taskEndSoon, w.endsSoon)
 	m.Handle(TaskImport, w.runImport)
 	m.Handle(TaskBlobDelete, func(ctx context.Context, t *tasks.Task) error { return deleteBlob(ctx, w.Bucket, t) })
 }
@@ -102,8 +105,10 @@ func (w *Worker) sweepSoon(ctx context.Context, t *tasks.Task) error {
 			return err
 		}
 		// Postings shorter than a week need no warning; the mail's key keeps it single.
+		// Boards whose reminders are held do not stand in the way of the others.
 		return handOut(ctx, tx, taskEndSoon, `SELECT l.tenant_id, l.id FROM listings AS l
 			WHERE l.state IN ('live', 'paused') AND l.ends_at > ? AND l.ends_at <= ? AND l.person_id IS NOT NULL AND l.ends_at - l.published_at > interval '7 days'
+				AND NOT EXISTS (SELECT 1 FROM board_plans AS bp WHERE bp.tenant_id = l.tenant_id AND bp.mails_held_since IS NOT NULL)
 				AND NOT EXISTS (SELECT 1 FROM mails AS m WHERE m.tenant_id = l.tenant_id AND m.kind = 'listing-ends-soon'
 					AND m.key = l.id::text || ' ' || to_char(l.ends_at AT TIME ZONE 'UTC', 'YYYY-MM-DD'))
 			ORDER BY l.ends_at LIMIT ?`, now, now.Add(soonBefore), sweepBatch)
@@ -179,6 +184,17 @@ func (s *Store) endFeature(ctx context.Context, tx bun.IDB, id uuid.UUID) error 
 		return nil
 	}
 	return s.save(ctx, tx, l)
+}
+
+// endsSoon reminds an owner, unless the board's mails are used up: then a later
+// sweep does, as long as the listing has not ended.
+func (w *Worker) endsSoon(ctx context.Context, t *tasks.Task) error {
+	if w.BulkMails != nil {
+		if n, err := w.BulkMails(ctx); err != nil || n <= 0 {
+			return err
+		}
+	}
+	return w.each(w.Store.endsSoon)(ctx, t)
 }
 
 func (s *Store) endsSoon(ctx context.Context, tx bun.IDB, id uuid.UUID) error {

@@ -126,8 +126,12 @@ func (s *Service) begin(ctx context.Context, tx bun.IDB, board tenant.ID, p *Pla
 	return setFee(ctx, tx, board, p)
 }
 
-// setFee makes the plan's fee rule the board's, for future sales.
+// setFee makes the plan's fee rule the board's, for future sales. Mails that the
+// plan before held back go on.
 func setFee(ctx context.Context, tx bun.IDB, board tenant.ID, p *Plan) error {
+	if err := release(ctx, tx, board); err != nil {
+		return err
+	}
 	rule := p.FeeRule
 	if len(p.Prices) > 0 && rule.Currency == "" && (rule.Fixed != 0 || rule.Min != 0 || rule.Cap != 0 || len(rule.Tiers) > 0) {
 		rule.Currency = p.Prices[0].Currency

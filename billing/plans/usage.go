@@ -43,7 +43,8 @@ var Occupying = []listings.State{listings.Live, listings.Paused, listings.Schedu
 const occupying = `('live', 'paused', 'scheduled')`
 
 // used counts one thing exactly as it is now, by the board's own rows: in the
-// board's transaction or a platform one. Storage is as it was last measured.
+// board's transaction or a platform one. Storage is as it was last measured, with
+// what the team and employers have uploaded since.
 func (s *Service) used(ctx context.Context, tx bun.IDB, board tenant.ID, what string) (n int64, err error) {
 	month := monthOf(s.now())
 	switch what {
@@ -56,7 +57,8 @@ func (s *Service) used(ctx context.Context, tx bun.IDB, board tenant.ID, what st
 	case Mails:
 		err = tx.NewRaw(`SELECT count(*) FROM mails WHERE tenant_id = ? AND created_at >= ?`, board, month).Scan(ctx, &n)
 	case Storage:
-		err = tx.NewRaw(`SELECT coalesce((SELECT amount FROM usage_days WHERE tenant_id = ? AND what = ? ORDER BY day DESC LIMIT 1), 0)`, board, what).Scan(ctx, &n)
+		err = tx.NewRaw(`SELECT coalesce((SELECT amount FROM usage_days WHERE tenant_id = ? AND what = ? ORDER BY day DESC LIMIT 1), 0)
+			+ coalesce((SELECT storage_added FROM board_plans WHERE tenant_id = ?), 0)`, board, what, board).Scan(ctx, &n)
 	default:
 		err = tx.NewRaw(`SELECT coalesce(sum(amount), 0)::bigint FROM usage_days WHERE tenant_id = ? AND what = ? AND day >= ?::date`, board, what, month.Format(time.DateOnly)).Scan(ctx, &n)
 	}
@@ -256,16 +258,7 @@ func (s *Service) measureStorage(ctx context.Context, today time.Time) error {
 		return err
 	}
 	for _, id := range boards {
-		n, err := s.storage(ctx, id)
-		if err != nil {
-			return err
-		}
-		err = s.platform.Write(ctx, func(ctx context.Context, tx bun.IDB) error {
-			_, err := tx.NewRaw(`INSERT INTO usage_days (tenant_id, day, what, amount) SELECT id, ?::date, 'storage', ? FROM boards WHERE id = ?
-				ON CONFLICT (tenant_id, what, day) DO UPDATE SET amount = excluded.amount`, today.Format(time.DateOnly), n, id).Exec(ctx)
-			return err
-		})
-		if err != nil {
+		if err := s.measureBoard(ctx, id, today); err != nil {
 			return err
 		}
 	}
@@ -287,7 +280,7 @@ func (s *Service) alarms(ctx context.Context) error {
 			JOIN boards AS b ON b.id = bp.tenant_id AND NOT b.demo JOIN plans AS p ON p.id = bp.plan_id
 			CROSS JOIN LATERAL jsonb_each_text(p.limits) AS l
 			CROSS JOIN LATERAL (SELECT CASE WHEN l.key IN ('mails', 'views', 'api_calls') THEN sum(amount)::bigint
-					ELSE (array_agg(amount ORDER BY day DESC))[1] END AS used
+					ELSE (array_agg(amount ORDER BY day DESC))[1] + CASE l.key WHEN 'storage' THEN bp.storage_added ELSE 0 END END AS used
 				FROM usage_days WHERE tenant_id = bp.tenant_id AND what = l.key AND day >= ?::date) AS u
 			WHERE u.used > 0 AND u.used * 100 >= l.value::bigint * 80
 				AND NOT EXISTS (SELECT FROM usage_alarms AS a WHERE a.tenant_id = bp.tenant_id AND a.what = l.key AND a.period = ?::date
@@ -319,7 +312,7 @@ func (s *Service) alarms(ctx context.Context) error {
 				if level == 100 {
 					over = "yes"
 				}
-				return mail.Data{"What": Name(r.What, locale), "Used": Amount(r.What, r.Used, locale), "Limit": Amount(r.What, r.Limit, locale), "Percent": itoa(u.Percent()), "Over": over}
+				return mail.Data{"Thing": r.What, "What": Name(r.What, locale), "Used": Amount(r.What, r.Used, locale), "Limit": Amount(r.What, r.Limit, locale), "Percent": itoa(u.Percent()), "Over": over}
 			})
 		})
 		if err != nil {
@@ -334,12 +327,16 @@ func (s *Service) Register(m *tasks.Mux) {
 	m.Handle(TaskLadder, s.ladderTask)
 	m.Handle(TaskMeasure, s.measureTask)
 	m.Handle(TaskErase, s.eraseTask)
+	m.Handle(TaskLift, s.liftTask)
 }
 
 // Schedule keeps the recurring rows: the ladder is walked every six hours, so
 // that a day's step is taken on its day; a board takes one step a day at most.
 func (s *Service) Schedule(ctx context.Context) error {
 	if err := tasks.Schedule(ctx, s.platform, TaskLadder, 6*time.Hour, tasks.Critical); err != nil {
+		return err
+	}
+	if err := tasks.Schedule(ctx, s.platform, TaskLift, liftEvery, tasks.Bulk); err != nil {
 		return err
 	}
 	return tasks.Schedule(ctx, s.platform, TaskMeasure, time.Hour, tasks.Bulk)

@@ -187,7 +187,7 @@ func (a *app) services() (err error) {
 	a.meter = meter.New(a.platform, a.log, a.planNow)
 	a.billing = billing.New(billing.Options{DB: a.db, Platform: a.platform, Listings: a.listings, Links: a.links, DeskLink: a.people.DeskLink,
 		Stripe: stripe, Secrets: a.cfg.StripeWebhookSecrets, Plans: a.plans.Hook(), Now: time.Now, Log: a.log})
-	a.candidates = &candidates.Service{DB: a.db, Platform: a.platform, Listings: a.listings, Files: a.files, Links: a.links, Find: a.find, Key: a.cfg.Secret(), Now: time.Now}
+	a.candidates = &candidates.Service{DB: a.db, Platform: a.platform, Listings: a.listings, Files: a.files, Links: a.links, Find: a.find, BulkMails: a.plans.BulkMails, Key: a.cfg.Secret(), Now: time.Now}
 	a.archive = &archive.Service{DB: a.db, Platform: a.platform, Files: a.files, Links: a.links, Packs: a.packs, Operators: a.operators, Rebuild: search.TaskRebuild, Begin: a.plans.Begin, Now: time.Now}
 	a.privacy = &privacy.Service{DB: a.db, Platform: a.platform, People: a.people, Archive: a.archive, Candidates: a.candidates, Listings: a.listings, Links: a.links, Key: a.cfg.Secret(), Now: time.Now}
 	a.redirects, a.hits = &redirects.Store{Now: time.Now}, &redirects.Hits{Platform: a.platform, Log: a.log}
@@ -326,7 +326,7 @@ func (a *app) registerTasks(ctx context.Context) error {
 	figures := newTaskFigures(a.platform)
 	a.runner.Observe(figures.observe)
 	a.registry.MustRegister(figures)
-	jobs := &listings.Worker{Store: a.listings, DB: a.db, Platform: a.platform, Bucket: a.files}
+	jobs := &listings.Worker{Store: a.listings, DB: a.db, Platform: a.platform, Bucket: a.files, BulkMails: a.plans.BulkMails}
 	jobs.Register(a.mux)
 	a.sender.Register(a.mux)
 	a.identities.Register(a.mux)

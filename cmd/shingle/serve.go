@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"shingle/billing/plans"
 	"shingle/search"
 	"shingle/themes"
 	"shingle/web"
@@ -94,7 +95,7 @@ func (a *app) handler(dev *devLinks) (http.Handler, error) {
 		Admin: &admin.Admin{DB: a.db, Archive: a.archive, Privacy: a.privacy, Platform: a.platform, Boards: a.boards, Notifier: a.notifier, Links: a.links, Site: pages, Listings: a.listings, Billing: a.billing,
 			Candidates: a.candidates, Domains: a.domains, Redirects: a.redirects, Access: a.access, Operators: a.operators, Gate: a.gate, Packs: a.packs, Looks: a.looks, Files: a.files, Mail: a.identities, Letters: a.sender, Plans: a.plans, MailFrom: a.cfg.MailFrom, Now: time.Now},
 		Platform: &platform.Platform{Platform: a.platform, Operators: a.operators, Gate: a.gate, Links: a.links, Launcher: a.launcher, Plans: a.plans},
-		API:      &api.API{DB: a.db, Links: a.links, Listings: a.listings, Search: a.search, Site: pages, Limits: a.limits, Meter: a.meter, Log: a.log, Now: time.Now},
+		API:      &api.API{DB: a.db, Links: a.links, Listings: a.listings, Search: a.search, Site: pages, Limits: a.limits, Meter: a.meter, Calls: plans.NewCalls(a.plans), Log: a.log, Now: time.Now},
 		Hooks:    &hooks.Hooks{Inbox: a.billing, Returns: a.returns, ReturnSecret: a.cfg.MailReturnSecret},
 	}
 	parts.Staff = &staff.Staff{Platform: a.platform, Boards: a.boards, Notifier: a.notifier, Domains: a.domains, Plans: a.plans, Links: a.links, Launch: a.launcher.Launch, Release: a.billing.Release, Allowed: parts.Platform.Allowed, Permissions: parts.Platform.Permissions, Operators: a.operators}

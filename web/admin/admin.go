@@ -7,6 +7,7 @@ import (
 	"context"
 	"embed"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -297,7 +298,8 @@ func (a *Admin) back(c *gin.Context, path, done string) error {
 func refused(err error) bool { return fault.Is(err, fault.Invalid) || fault.Is(err, fault.Conflict) }
 
 // errors are a refused form's texts by field; an error of the whole form is
-// under "form".
+// under "form". Where it is the plan that refuses, the way to it comes along,
+// under its address.
 func (a *Admin) errors(c *gin.Context, err error) map[string]string {
 	if err == nil {
 		return nil
@@ -306,7 +308,16 @@ func (a *Admin) errors(c *gin.Context, err error) map[string]string {
 	if len(out) == 0 {
 		out["form"] = a.shell.Text(a.locale(c), fault.TextOf(err))
 	}
+	texts := append(slices.Collect(maps.Values(fault.FieldsOf(err))), fault.TextOf(err))
+	if slices.ContainsFunc(texts, ofPlan) && a.may(c, "plan", "read") {
+		out["/admin/plan"] = a.t(c, "admin.nav.plan")
+	}
 	return out
+}
+
+// ofPlan tells a text about the plan's limits and features.
+func ofPlan(text string) bool {
+	return strings.HasPrefix(text, "plan.limit.") || strings.HasPrefix(text, "plan.lacks.")
 }
 
 func statusOf(err error) int {

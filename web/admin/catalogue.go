@@ -13,6 +13,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"shingle/authz"
+	"shingle/billing/plans"
 	"shingle/internal/fault"
 	"shingle/listings"
 	"shingle/tenant"
@@ -95,7 +96,21 @@ func (a *Admin) newLogo(c *gin.Context) (string, error) {
 	if err != nil || len(raw) == 0 {
 		return "", err
 	}
-	return listings.StoreLogo(c.Request.Context(), a.Files, raw)
+	return a.storeLogo(c, raw)
+}
+
+// storeLogo keeps an uploaded picture, if the plan's storage has room for it.
+func (a *Admin) storeLogo(c *gin.Context, data []byte) (string, error) {
+	key, err := listings.StoreLogo(c.Request.Context(), a.Files, data, a.Plans.Stow)
+	return key, storageAt("logo", err)
+}
+
+// storageAt says at a form's field that the plan's storage is full.
+func storageAt(field string, err error) error {
+	if fault.Is(err, fault.Conflict) && fault.TextOf(err) == plans.MsgStorage {
+		return fault.Invalids(fault.Fields{field: plans.MsgStorage})
+	}
+	return err
 }
 
 // saveCompany changes a company's profile and logo.

@@ -99,6 +99,9 @@ func (a *Admin) checkImport(c *gin.Context) error {
 	}
 	var im *listings.Import
 	if err == nil {
+		err = storageAt("file", a.Plans.Stow(c.Request.Context(), int64(len(content))))
+	}
+	if err == nil {
 		t := tenant.From(c.Request.Context())
 		err = a.DB.Write(c.Request.Context(), func(ctx context.Context, tx bun.IDB) (err error) {
 			im, err = a.Listings.StartImport(ctx, tx, name, content, listings.Rules{Locale: t.Locale, Currency: t.Currency, Country: t.Country})

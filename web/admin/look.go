@@ -263,7 +263,7 @@ func (a *Admin) lookLogo(c *gin.Context, l *themes.Look) error {
 	if err != nil {
 		return fault.Wrap(err, fault.Unavailable, "the logo could not be read")
 	}
-	key, err := listings.StoreLogo(c.Request.Context(), a.Files, data)
+	key, err := a.storeLogo(c, data)
 	if err == nil {
 		l.LogoKey = key
 	}

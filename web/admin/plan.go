@@ -103,6 +103,7 @@ func (a *Admin) showPlan(c *gin.Context, status int, problem string) error {
 	var bills []plans.Invoice
 	var steps []plans.Taken
 	var views []plans.Day
+	var held *plans.Held
 	err := a.read(c, func(ctx context.Context, tx bun.IDB) (err error) {
 		if st, err = a.Plans.Standing(ctx, tx); err != nil {
 			return err
@@ -114,6 +115,9 @@ func (a *Admin) showPlan(c *gin.Context, status int, problem string) error {
 			return err
 		}
 		if views, err = a.Plans.Days(ctx, tx, t.ID, plans.Views, 30); err != nil {
+			return err
+		}
+		if held, err = a.Plans.HeldMails(ctx, tx, t.ID); err != nil {
 			return err
 		}
 		steps, err = a.Plans.Steps(ctx, tx, t.ID)
@@ -145,7 +149,7 @@ func (a *Admin) showPlan(c *gin.Context, status int, problem string) error {
 	}
 	return a.render(c, status, "plan", a.t(c, "admin.nav.plan"), map[string]any{"St": st, "Use": a.shell.Uses(locale, use), "Bills": bills, "Steps": steps, "Ahead": a.Plans.Ahead(st.Board),
 		"Cards": a.planCards(c, st, offered, every), "Every": every, "Labels": labels, "Values": values, "Open": open, "Problem": problem,
-		"Demo": t.Demo, "Left": trialLeft(st.Board, a.Plans.Now()), "CanManage": a.may(c, "plan", "manage")})
+		"Held": held, "Again": plans.NextMonth(a.Plans.Now()), "Demo": t.Demo, "Left": trialLeft(st.Board, a.Plans.Now()), "CanManage": a.may(c, "plan", "manage")})
 }
 
 func trialLeft(b *plans.Board, now time.Time) int {

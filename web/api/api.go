@@ -10,6 +10,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -24,6 +25,7 @@ import (
 	"shingle/accounts"
 	"shingle/authz"
 	"shingle/billing/meter"
+	"shingle/billing/plans"
 	"shingle/internal/fault"
 	"shingle/internal/links"
 	"shingle/listings"
@@ -54,6 +56,8 @@ type API struct {
 	Limits *accounts.Limiter
 	// Meter counts answers by board; nil counts nothing.
 	Meter *meter.Meter
+	// Calls stops at the limit of the board's plan; nil for no limit.
+	Calls *plans.Calls
 	// Log hears of answers of 500 and more; nil for none.
 	Log *slog.Logger
 	Now func() time.Time
@@ -164,6 +168,10 @@ func (a *API) answer(o operation) route.Handler {
 				a.fail(c, err)
 				return nil
 			}
+		}
+		if err := a.Calls.Allow(c.Request.Context(), t); err != nil {
+			a.fail(c, err)
+			return nil
 		}
 		a.Meter.Call(t.ID)
 		if tag := a.etag(t); matches(c.GetHeader("If-None-Match"), tag) {
@@ -298,7 +306,11 @@ func finish(ctx context.Context, m *huma.ErrorModel) {
 func (a *API) fail(c *gin.Context, err error) {
 	m := a.model(c.Request.Context(), err)
 	finish(c.Request.Context(), m)
-	if wait := accounts.RetryAfter(err); wait > 0 {
+	wait := accounts.RetryAfter(err)
+	if over := new(plans.OverCalls); errors.As(err, &over) {
+		wait = max(over.Until.Sub(a.Now()), 0) + time.Second // never a moment too early
+	}
+	if wait > 0 {
 		c.Header("Retry-After", strconv.Itoa(int(wait.Seconds())))
 	}
 	raw, _ := json.Marshal(m)

@@ -55,7 +55,7 @@ func meanings() map[string]string {
 		"404": "The board has no such thing.",
 		"410": "It was here and is over for good: drop your copy.",
 		"422": "A parameter is unknown or out of bounds; errors names it.",
-		"429": "Too many requests from this address. Wait as long as Retry-After says.",
+		"429": "Too many requests from this address, or more in this month than the board's plan allows: detail says which. Wait as long as Retry-After says.",
 		"500": "A mistake on our side. The instance names the request.",
 		"503": "A part of the board is away for a moment. Try again after Retry-After.",
 	}

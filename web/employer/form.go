@@ -168,7 +168,10 @@ func (e *Employer) storeLogo(c *gin.Context) (string, error) {
 	if err != nil || len(data) == 0 {
 		return "", err
 	}
-	key, err := listings.StoreLogo(c.Request.Context(), e.Site.Files, data)
+	key, err := listings.StoreLogo(c.Request.Context(), e.Site.Files, data, e.Plans.Stow)
+	if fault.Is(err, fault.Conflict) {
+		err = fault.Invalids(fault.Fields{"company_logo": "field.logo.room"}) // an employer has no plan to change
+	}
 	for _, text := range fault.FieldsOf(err) {
 		err = fault.Invalids(fault.Fields{"company_logo": text})
 	}
