@@ -21,8 +21,9 @@ type Announcement struct {
 	TextEN      string      `bun:"text_en"`
 	TextDE      string      `bun:"text_de"`
 	Link        string      `bun:"link"`
-	Audience    string      `bun:"audience"` // all, boards
+	Audience    string      `bun:"audience"` // all, boards, plans
 	Boards      []tenant.ID `bun:"boards,type:jsonb"`
+	Plans       []uuid.UUID `bun:"plans,type:jsonb"` // whoever is on one of them when it is read
 	StartsAt    time.Time   `bun:"starts_at"`
 	EndsAt      *time.Time  `bun:"ends_at"`
 	CreatedBy   uuid.UUID   `bun:"created_by"`
@@ -54,7 +55,7 @@ func (a *Announcement) State(now time.Time) string {
 	return "shown"
 }
 
-const announcementColumns = `a.id, a.level, a.text_en, a.text_de, a.link, a.audience, to_jsonb(a.boards) AS boards, a.starts_at, a.ends_at, a.created_by, a.created_at, a.withdrawn_at`
+const announcementColumns = `a.id, a.level, a.text_en, a.text_de, a.link, a.audience, to_jsonb(a.boards) AS boards, to_jsonb(a.plans) AS plans, a.starts_at, a.ends_at, a.created_by, a.created_at, a.withdrawn_at`
 
 // Announce stores an announcement, in a platform transaction. Kind:
 // fault.Invalid by field.
@@ -82,22 +83,39 @@ func (s *Operators) Announce(ctx context.Context, tx bun.IDB, a *Announcement) e
 	if a.Audience == "boards" && len(a.Boards) == 0 {
 		bad["boards"] = "announce.boards"
 	}
+	if a.Audience == "plans" && len(a.Plans) == 0 {
+		bad["plans"] = "announce.plans"
+	}
 	if err := fault.Invalids(bad); err != nil {
 		return err
 	}
-	if a.Audience != "boards" {
-		a.Audience, a.Boards = "all", nil
-	}
-	ids := make([]string, len(a.Boards))
-	for i, b := range a.Boards {
-		ids[i] = b.String()
+	switch a.Audience {
+	case "boards":
+		a.Plans = nil
+	case "plans":
+		a.Boards = nil
+	default:
+		a.Audience, a.Boards, a.Plans = "all", nil, nil
 	}
 	a.ID = tenant.NewRowID()
-	_, err := tx.NewRaw(`INSERT INTO announcements (id, level, text_en, text_de, link, audience, boards, starts_at, ends_at, created_by, created_at)
-		VALUES (?, ?, ?, ?, ?, ?, string_to_array(?, ',')::uuid[], ?, ?, ?, ?)`,
-		a.ID, a.Level, a.TextEN, a.TextDE, a.Link, a.Audience, strings.Join(ids, ","), a.StartsAt, a.EndsAt, a.CreatedBy, s.now()).Exec(ctx)
+	_, err := tx.NewRaw(`INSERT INTO announcements (id, level, text_en, text_de, link, audience, boards, plans, starts_at, ends_at, created_by, created_at)
+		VALUES (?, ?, ?, ?, ?, ?, string_to_array(?, ',')::uuid[], string_to_array(?, ',')::uuid[], ?, ?, ?, ?)`,
+		a.ID, a.Level, a.TextEN, a.TextDE, a.Link, a.Audience, joined(a.Boards), joined(a.Plans), a.StartsAt, a.EndsAt, a.CreatedBy, s.now()).Exec(ctx)
 	return err
 }
+
+func joined[T interface{ String() string }](ids []T) string {
+	out := make([]string, len(ids))
+	for i, id := range ids {
+		out[i] = id.String()
+	}
+	return strings.Join(out, ",")
+}
+
+// forBoard is the condition that an announcement is for a board, which stands
+// for both placeholders. Who changes plans changes what there is to read.
+const forBoard = `(a.audience = 'all' OR a.audience = 'boards' AND ?::uuid = ANY (a.boards)
+	OR a.audience = 'plans' AND EXISTS (SELECT FROM board_plans AS bp WHERE bp.tenant_id = ? AND bp.plan_id = ANY (a.plans)))`
 
 // Withdraw takes an announcement back. Kind: fault.NotFound, also for one that
 // was taken back before.
@@ -119,9 +137,9 @@ func (s *Operators) NoticesFor(ctx context.Context, tx bun.IDB, board tenant.ID,
 	now := s.now()
 	var rows []Announcement
 	err := tx.NewRaw(`SELECT `+announcementColumns+` FROM announcements AS a
-		WHERE a.withdrawn_at IS NULL AND a.starts_at <= ? AND (a.ends_at IS NULL OR a.ends_at > ?) AND (a.audience = 'all' OR ?::uuid = ANY (a.boards))
+		WHERE a.withdrawn_at IS NULL AND a.starts_at <= ? AND (a.ends_at IS NULL OR a.ends_at > ?) AND `+forBoard+`
 			AND NOT EXISTS (SELECT FROM announcement_dismissals AS d WHERE d.announcement_id = a.id AND d.operator_id = ?)
-		ORDER BY a.starts_at DESC, a.id LIMIT 5`, now, now, board, operator).Scan(ctx, &rows)
+		ORDER BY a.starts_at DESC, a.id LIMIT 5`, now, now, board, board, operator).Scan(ctx, &rows)
 	return rows, err
 }
 
@@ -129,7 +147,7 @@ func (s *Operators) NoticesFor(ctx context.Context, tx bun.IDB, board tenant.ID,
 // Twice is no error. Kind: fault.NotFound for one that is not theirs to see.
 func (s *Operators) Dismiss(ctx context.Context, tx bun.IDB, board tenant.ID, operator, id uuid.UUID) error {
 	var seen bool
-	err := tx.NewRaw(`SELECT true FROM announcements WHERE id = ? AND (audience = 'all' OR ?::uuid = ANY (boards))`, id, board).Scan(ctx, &seen)
+	err := tx.NewRaw(`SELECT true FROM announcements AS a WHERE a.id = ? AND `+forBoard, id, board, board).Scan(ctx, &seen)
 	if err != nil {
 		return fault.Wrap(err, fault.NotFound, "announcement not found")
 	}

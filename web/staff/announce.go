@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 
 	"shingle/accounts"
 	"shingle/authz"
+	"shingle/billing/plans"
 	"shingle/internal/fault"
 	"shingle/tenant"
 	"shingle/web/console"
@@ -23,19 +25,31 @@ type announcementRow struct {
 	accounts.Announcement
 	Now string
 	For int
+	// Plans are the names of those that it is for, joined.
+	Plans string
 }
 
-func (s *Staff) readAnnouncements(c *gin.Context, limit int) ([]announcementRow, error) {
+func (s *Staff) readAnnouncements(c *gin.Context, limit int) ([]announcementRow, []plans.Plan, error) {
 	var list []accounts.Announcement
+	var sold []plans.Plan
 	err := s.Platform.Read(c.Request.Context(), func(ctx context.Context, tx bun.IDB) (err error) {
+		if sold, err = s.Plans.All(ctx, tx); err != nil {
+			return err
+		}
 		list, err = s.Operators.Announcements(ctx, tx, limit)
 		return err
 	})
 	rows := make([]announcementRow, len(list))
 	for i := range list {
-		rows[i] = announcementRow{list[i], list[i].State(time.Now()), len(list[i].Boards)}
+		var names []string
+		for j := range sold {
+			if slices.Contains(list[i].Plans, sold[j].ID) {
+				names = append(names, sold[j].Name)
+			}
+		}
+		rows[i] = announcementRow{list[i], list[i].State(time.Now()), len(list[i].Boards), strings.Join(names, ", ")}
 	}
-	return rows, err
+	return rows, sold, err
 }
 
 func (s *Staff) announcements(c *gin.Context) error {
@@ -43,25 +57,32 @@ func (s *Staff) announcements(c *gin.Context) error {
 }
 
 func (s *Staff) showAnnouncements(c *gin.Context, status int, errs map[string]string, typed url.Values) error {
-	rows, err := s.readAnnouncements(c, 100)
+	rows, sold, err := s.readAnnouncements(c, 100)
 	if err != nil {
 		return err
 	}
+	var choice []console.Option
+	for i := range sold {
+		choice = append(choice, console.Option{Value: sold[i].ID.String(), Label: sold[i].Name, Selected: slices.Contains(typed["plan"], sold[i].ID.String())})
+	}
+	chosen := typed.Get("audience")
 	return s.render(c, status, "announcements", s.t(c, "staff.nav.announcements"), map[string]any{"Rows": rows, "Errors": errs, "Typed": typed,
-		"Levels":    s.options(c, "staff.level.", typed.Get("level"), accounts.Levels, ""),
-		"Audiences": []console.Option{{Value: "all", Label: s.t(c, "staff.announce.all")}, {Value: "boards", Label: s.t(c, "staff.announce.some")}},
-		"CanWrite":  s.Allowed(c, authz.Can("announcement", "write"))}, s.csvLink(c, "/staff/announcements.csv"))
+		"Levels": s.options(c, "staff.level.", typed.Get("level"), accounts.Levels, ""),
+		"Audiences": []console.Option{{Value: "all", Label: s.t(c, "staff.announce.all")}, {Value: "plans", Label: s.t(c, "staff.announce.by_plan"), Selected: chosen == "plans"},
+			{Value: "boards", Label: s.t(c, "staff.announce.some"), Selected: chosen == "boards"}},
+		"Plans":    choice,
+		"CanWrite": s.Allowed(c, authz.Can("announcement", "write"))}, s.csvLink(c, "/staff/announcements.csv"))
 }
 
 func (s *Staff) announcementsCSV(c *gin.Context) error {
-	rows, err := s.readAnnouncements(c, maxExport)
+	rows, _, err := s.readAnnouncements(c, maxExport)
 	if err != nil {
 		return err
 	}
-	out := newFile("announcements", "id", "state", "level", "english", "german", "link", "audience", "from", "to", "created")
+	out := newFile("announcements", "id", "state", "level", "english", "german", "link", "audience", "from", "to", "created", "plans")
 	for i := range rows {
 		r := &rows[i]
-		out.add(r.ID.String(), r.Now, r.Level, r.TextEN, r.TextDE, r.Link, r.Audience, stamp(&r.StartsAt), stamp(r.EndsAt), stamp(&r.CreatedAt))
+		out.add(r.ID.String(), r.Now, r.Level, r.TextEN, r.TextDE, r.Link, r.Audience, stamp(&r.StartsAt), stamp(r.EndsAt), stamp(&r.CreatedAt), r.Plans)
 	}
 	return out.send(c)
 }
@@ -103,14 +124,32 @@ func (s *Staff) announce(c *gin.Context) error {
 			a.Boards = append(a.Boards, t.ID)
 		}
 	}
+	if a.Audience == "plans" {
+		for _, text := range c.PostFormArray("plan") {
+			id, err := uuid.Parse(text)
+			if err != nil {
+				return fault.New(fault.NotFound, "plan not found")
+			}
+			a.Plans = append(a.Plans, id)
+		}
+	}
 	err := s.Platform.Write(c.Request.Context(), func(ctx context.Context, tx bun.IDB) error {
+		for _, id := range a.Plans {
+			if _, err := s.Plans.Plan(ctx, tx, id); err != nil {
+				return err
+			}
+		}
 		if err := s.Operators.Announce(ctx, tx, a); err != nil {
 			return err
 		}
 		if len(bad) > 0 {
 			return fault.New(fault.Invalid, "refused") // nothing is stored
 		}
-		return authz.Record(ctx, tx, authz.Act{Act: "announcement.made", ObjectKind: "announcement", ObjectID: a.ID.String(), Detail: map[string]any{"level": a.Level, "audience": a.Audience}})
+		detail := map[string]any{"level": a.Level, "audience": a.Audience}
+		if len(a.Plans) > 0 {
+			detail["plans"] = a.Plans
+		}
+		return authz.Record(ctx, tx, authz.Act{Act: "announcement.made", ObjectKind: "announcement", ObjectID: a.ID.String(), Detail: detail})
 	})
 	if fault.Is(err, fault.Invalid) {
 		for name, text := range s.shell.Explain(s.locale(c), err) {

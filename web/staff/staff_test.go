@@ -55,7 +55,7 @@ func TestWords(t *testing.T) {
 		"event.state.": eventStates, "staff.timeline.": momentKinds, "staff.level.": accounts.Levels, "staff.announce.state.": {"shown", "planned", "over", "withdrawn"},
 		"staff.acting.state.": {"asked", "granted", "refused", "active", "ended", "lapsed"},
 		"impersonation.":      {"reason.required", "reason.long", "minutes", "operator", "open", "not_granted"},
-		"announce.":           {"text.required", "text.long", "link", "level", "ends", "boards"}, "done.tasks.": {"retried", "discarded"}} {
+		"announce.":           {"text.required", "text.long", "link", "level", "ends", "boards", "plans"}, "done.tasks.": {"retried", "discarded"}} {
 		for _, v := range values {
 			keys = append(keys, prefix+v)
 		}
