@@ -87,11 +87,15 @@ func (a *app) exportPerson(ctx context.Context, say io.Writer, path, email strin
 	return nil
 }
 
-// note writes into the board's log that its data left.
+// note writes into the board's log and the platform's that its data left.
 func (a *app) note(ctx context.Context, act string, personal map[string]any) error {
-	return a.db.Write(ctx, func(ctx context.Context, tx bun.IDB) error {
-		return authz.Record(ctx, tx, authz.Act{Act: act, ObjectKind: "board", ObjectID: tenant.From(ctx).ID.String(), Personal: personal})
-	})
+	t := tenant.From(ctx)
+	line := authz.Act{Act: act, ObjectKind: "board", ObjectID: t.ID.String(), Personal: personal}
+	err := a.db.Write(ctx, func(ctx context.Context, tx bun.IDB) error { return authz.Record(ctx, tx, line) })
+	if err != nil {
+		return err
+	}
+	return a.record(ctx, t, line)
 }
 
 func boardRestoreCmd() *cobra.Command {
@@ -145,6 +149,9 @@ func (a *app) restoreBoard(ctx context.Context, say io.Writer, f io.ReadSeeker, 
 		return err
 	}
 	a.notifier.HostChanged(r.Board.PlatformHost)
+	if err := a.record(ctx, r.Board, authz.Act{Act: "board.restored", ObjectKind: "board", ObjectID: r.Board.ID.String()}); err != nil {
+		return err
+	}
 	fmt.Fprintf(say, "%s: %s in %s\n", r.Board.PlatformHost, amounts(r.Manifest), time.Since(begun).Round(time.Millisecond))
 	if !r.Kept {
 		fmt.Fprintln(say, "its rows have new ids")

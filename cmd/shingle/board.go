@@ -35,7 +35,7 @@ func boardCmd() *cobra.Command {
 				return plainError(err)
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), t.PlatformHost)
-			return nil
+			return a.record(cmd.Context(), t, authz.Act{Act: "board.created", ObjectKind: "board", ObjectID: t.ID.String()})
 		},
 	}
 	f := create.Flags()
@@ -94,7 +94,11 @@ func boardOwnerCmd() *cobra.Command {
 				if err := authz.Grant(ctx, tx, t.ID, o.ID, authz.Owner); err != nil {
 					return err
 				}
-				return authz.Record(ctx, tx, authz.Act{Act: "member.joined", ObjectKind: "operator", ObjectID: o.ID.String(), Board: t.ID, Detail: map[string]any{"role": authz.Owner}})
+				act := authz.Act{Act: "member.joined", ObjectKind: "operator", ObjectID: o.ID.String(), Board: t.ID, Detail: map[string]any{"role": authz.Owner}}
+				if err := authz.Record(ctx, tx, act); err != nil {
+					return err
+				}
+				return authz.Record(ctx, tx, typed(t, act))
 			})
 			if err != nil {
 				return plainError(err)
@@ -126,7 +130,10 @@ func staffCmd() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return authz.Grant(ctx, tx, tenant.Nil, o.ID, role)
+				if err := authz.Grant(ctx, tx, tenant.Nil, o.ID, role); err != nil {
+					return err
+				}
+				return authz.Record(ctx, tx, typed(nil, authz.Act{Act: "member.joined", ObjectKind: "operator", ObjectID: o.ID.String(), Detail: map[string]any{"role": role}}))
 			})
 			if err != nil {
 				return plainError(err)
@@ -150,7 +157,8 @@ func staffCmd() *cobra.Command {
 				return err
 			}
 			defer a.close()
-			err = a.platform.Write(cmd.Context(), func(ctx context.Context, tx bun.IDB) error {
+			by := tenant.WithActor(cmd.Context(), tenant.Actor{Kind: tenant.System, Label: login()})
+			err = a.platform.Write(by, func(ctx context.Context, tx bun.IDB) error {
 				o, err := a.operators.ByEmail(ctx, tx, lost)
 				if err != nil {
 					return err

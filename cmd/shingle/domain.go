@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/uptrace/bun"
 
+	"shingle/authz"
 	"shingle/domains"
 	"shingle/internal/fault"
 	"shingle/tenant"
@@ -22,7 +23,7 @@ import (
 func domainCmd() *cobra.Command {
 	cmd := &cobra.Command{Use: "domain", Short: "A board's own hosts: add, check, list, remove, primary", Args: cobra.NoArgs}
 	var slug, host string
-	add := func(use, short string, needsHost bool, run func(ctx context.Context, a *app, out io.Writer, host string) error) {
+	add := func(use, short, act string, needsHost bool, run func(ctx context.Context, a *app, out io.Writer, host string) error) {
 		c := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 			a, err := open(cmd.Context(), "board")
 			if err != nil {
@@ -45,7 +46,12 @@ func domainCmd() *cobra.Command {
 					ascii = t.PlatformHost
 				}
 			}
-			return inWords(a.withNotifier(tenant.With(cmd.Context(), t), func(ctx context.Context) error { return run(ctx, a, cmd.OutOrStdout(), ascii) }))
+			return inWords(a.withNotifier(tenant.With(cmd.Context(), t), func(ctx context.Context) error {
+				if err := run(ctx, a, cmd.OutOrStdout(), ascii); err != nil || act == "" {
+					return err
+				}
+				return a.record(ctx, t, authz.Act{Act: act, ObjectKind: "domain", ObjectID: ascii})
+			}))
 		}}
 		c.Flags().StringVar(&slug, "board", "", "the board's slug")
 		_ = c.MarkFlagRequired("board")
@@ -55,14 +61,14 @@ func domainCmd() *cobra.Command {
 		}
 		cmd.AddCommand(c)
 	}
-	add("add", "Add a host; prints the DNS records to make", true, func(ctx context.Context, a *app, out io.Writer, host string) error {
+	add("add", "Add a host; prints the DNS records to make", "domain.added", true, func(ctx context.Context, a *app, out io.Writer, host string) error {
 		d, err := a.domains.Add(ctx, host, true)
 		if err != nil {
 			return err
 		}
 		return a.printDomain(ctx, out, d)
 	})
-	add("check", "Look for a host's records now; exits with 1 when it is not live", true, func(ctx context.Context, a *app, out io.Writer, host string) error {
+	add("check", "Look for a host's records now; exits with 1 when it is not live", "", true, func(ctx context.Context, a *app, out io.Writer, host string) error {
 		d, err := a.domains.Check(ctx, host)
 		if err != nil {
 			return err
@@ -75,15 +81,15 @@ func domainCmd() *cobra.Command {
 		}
 		return nil
 	})
-	add("list", "List a board's hosts", false, func(ctx context.Context, a *app, out io.Writer, _ string) error { return a.listDomains(ctx, out) })
-	add("remove", "Remove a host; it stays reserved for the board for 30 days", true, func(ctx context.Context, a *app, out io.Writer, host string) error {
+	add("list", "List a board's hosts", "", false, func(ctx context.Context, a *app, out io.Writer, _ string) error { return a.listDomains(ctx, out) })
+	add("remove", "Remove a host; it stays reserved for the board for 30 days", "domain.removed", true, func(ctx context.Context, a *app, out io.Writer, host string) error {
 		if err := a.domains.Remove(ctx, host); err != nil {
 			return err
 		}
 		fmt.Fprintf(out, "%s is removed\n", domains.Human(host))
 		return nil
 	})
-	add("primary", "Make a live host, or the platform address, the main address", true, func(ctx context.Context, a *app, out io.Writer, host string) error {
+	add("primary", "Make a live host, or the platform address, the main address", "domain.primary", true, func(ctx context.Context, a *app, out io.Writer, host string) error {
 		if err := a.domains.Primary(ctx, host); err != nil {
 			return err
 		}

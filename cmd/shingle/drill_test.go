@@ -169,6 +169,10 @@ func TestRestoreDrill(t *testing.T) {
 	if !strings.Contains(said, "restored ") || strings.Contains(said, "SHINGLE_SECRET_KEY") {
 		t.Errorf("restore says %q", said)
 	}
+	var noted int
+	if err := found.super.QueryRowContext(t.Context(), `SELECT count(*) FROM audit_log WHERE act = 'installation.restored'`).Scan(&noted); err != nil || noted != 1 {
+		t.Errorf("%d lines of the restore in the audit log: %v", noted, err)
+	}
 	got := testkit.Rows(t, found.super)
 	// The search index is made anew and the log goes on; all else is row by row the same.
 	for _, name := range []string{"generations", "tasks", "audit_log", "audit_unsealed", "bun_migrations"} {

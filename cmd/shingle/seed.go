@@ -19,6 +19,7 @@ import (
 	"github.com/uptrace/bun"
 	"golang.org/x/sync/errgroup"
 
+	"shingle/authz"
 	"shingle/internal/demo"
 	"shingle/listings"
 	"shingle/search"
@@ -100,6 +101,9 @@ func (a *app) seed(ctx context.Context, boards, perBoard int, file string) error
 				t, err = launcher.Launch(ctx, tenant.NewBoard{Slug: slug, Name: "Seed " + strconv.Itoa(n), Tagline: "Jobs for measuring", Locale: "en", Currency: "USD", TimeZone: "UTC", Country: "US"}, "owner@"+slug+".example")
 				if err != nil {
 					return plainError(err)
+				}
+				if err := a.record(ctx, t, authz.Act{Act: "board.created", ObjectKind: "board", ObjectID: t.ID.String()}); err != nil {
+					return err
 				}
 			}
 			added, err := a.seedBoard(tenant.With(ctx, t), n, perBoard, ads, bar)
