@@ -97,7 +97,11 @@ func smtpServer(t *testing.T) string {
 // says wants a finding of that level whose line has the words.
 func (w *ward) says(t *testing.T, level doctor.Level, words string) {
 	t.Helper()
-	found := w.d.Examine(t.Context())
+	among(t, w.d.Examine(t.Context()), level, words)
+}
+
+func among(t *testing.T, found []doctor.Finding, level doctor.Level, words string) {
+	t.Helper()
 	var all []string
 	for _, f := range found {
 		line := fmt.Sprintf("%s %s: %s: %s; %s", f.Level, f.Area, f.What, f.Found, f.Todo)

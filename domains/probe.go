@@ -62,6 +62,13 @@ func publicClient(may func(netip.Addr) bool) *http.Client {
 	return c
 }
 
+// PublicDialer is PublicClient for what is no HTTP: it connects to addresses of
+// the open internet only. Others are refused with ErrInner.
+func PublicDialer() *net.Dialer { return guarded(dns.Public) }
+
+// ErrInner refuses an address that is not one of the open internet.
+var ErrInner = errors.New("not a public address")
+
 // maxAnswer is the largest answer that is read of a stranger's server, in bytes:
 // discovery documents, keys and OCSP answers are far smaller.
 const maxAnswer = 1 << 20
@@ -84,7 +91,7 @@ func guarded(may func(netip.Addr) bool) *net.Dialer {
 	return &net.Dialer{Timeout: 3 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
 		ap, err := netip.ParseAddrPort(address)
 		if err != nil || !may(ap.Addr().Unmap()) {
-			return errors.New("not a public address")
+			return ErrInner
 		}
 		return nil
 	}}

@@ -26,6 +26,7 @@ var outside = map[string]string{
 	"internal/observe/transport.go":  "what the wrapped clients ask; alone, the collector of the settings",
 	"cmd/shingle/demo_run.go":        "nobody: a demo's client refuses every request",
 	"doctor/servers.go":              "the servers that the settings name",
+	"doctor/served.go":               "serve itself, at its own address; boards' hosts by the guarded dialler",
 	"doctor/isolation/outside.go":    "the installation's own address",
 }
 
