@@ -200,17 +200,27 @@ func Log(ctx context.Context, tx bun.IDB, f LogFilter) ([]Line, error) {
 	return out, nil
 }
 
-// Acts lists the acts that stand in one log, by name. It jumps from one to the
-// next by the index, however many lines there are.
+// Acts lists the acts that stand in one log, by name.
 func Acts(ctx context.Context, tx bun.IDB, board tenant.ID) ([]string, error) {
+	return distinct(ctx, tx, board, "act")
+}
+
+// Kinds lists what the lines of one log are about: their object kinds, by name.
+func Kinds(ctx context.Context, tx bun.IDB, board tenant.ID) ([]string, error) {
+	return distinct(ctx, tx, board, "object_kind")
+}
+
+// distinct jumps from one value to the next by the column's index, however many
+// lines there are.
+func distinct(ctx context.Context, tx bun.IDB, board tenant.ID, column string) ([]string, error) {
 	if t := tenant.From(ctx); t != nil && board.IsNil() {
 		board = t.ID
 	}
 	var out []string
 	err := tx.NewRaw(`WITH RECURSIVE x AS (
-			(SELECT act FROM audit_log WHERE tenant_id = ? ORDER BY act LIMIT 1)
+			(SELECT ?0 AS v FROM audit_log WHERE tenant_id = ?1 ORDER BY ?0 LIMIT 1)
 			UNION ALL
-			SELECT (SELECT l.act FROM audit_log AS l WHERE l.tenant_id = ? AND l.act > x.act ORDER BY l.act LIMIT 1) FROM x WHERE x.act IS NOT NULL)
-		SELECT act FROM x WHERE act IS NOT NULL LIMIT 500`, board, board).Scan(ctx, &out)
+			SELECT (SELECT l.?0 FROM audit_log AS l WHERE l.tenant_id = ?1 AND l.?0 > x.v ORDER BY l.?0 LIMIT 1) FROM x WHERE x.v IS NOT NULL)
+		SELECT v FROM x WHERE v IS NOT NULL AND v <> '' LIMIT 500`, bun.Ident(column), board).Scan(ctx, &out)
 	return out, err
 }

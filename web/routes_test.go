@@ -150,7 +150,7 @@ func newHouse(t testing.TB) *house {
 
 // signedIn makes an operator with a role (or none) in a domain and signs them
 // in on the platform's host.
-func (h *house) signedIn(t *testing.T, domain tenant.ID, role string) (token string) {
+func (h *house) signedIn(t testing.TB, domain tenant.ID, role string) (token string) {
 	t.Helper()
 	email := strings.NewReplacer(":", "-", " ", "-").Replace(role) + "-" + uuid.NewString()[:8] + "@people.example"
 	const password = "a long enough phrase"
@@ -181,7 +181,7 @@ func (h *house) signedIn(t *testing.T, domain tenant.ID, role string) (token str
 }
 
 // handedOver turns a session on the platform's host into one on a board.
-func (h *house) handedOver(t *testing.T, token string, board *tenant.Tenant) string {
+func (h *house) handedOver(t testing.TB, token string, board *tenant.Tenant) string {
 	t.Helper()
 	s, err := h.operators.SessionByToken(t.Context(), token, nil)
 	if err != nil {

@@ -46,12 +46,15 @@ func (a *Admin) audit(c *gin.Context) error {
 	p := &console.AuditPage{Path: "/admin/audit", CSV: "/admin/audit.csv", Form: form, Errors: errs}
 	f.Limit = auditPage
 	var lines []authz.Line
-	var acts []string
+	var acts, kinds []string
 	err = a.read(c, func(ctx context.Context, tx bun.IDB) (err error) {
 		if lines, err = authz.Log(ctx, tx, f); err != nil {
 			return err
 		}
 		if acts, err = authz.Acts(ctx, tx, tenant.Nil); err != nil {
+			return err
+		}
+		if kinds, err = authz.Kinds(ctx, tx, tenant.Nil); err != nil {
 			return err
 		}
 		p.State, err = chain.Read(ctx, tx, tenant.Nil)
@@ -62,6 +65,7 @@ func (a *Admin) audit(c *gin.Context) error {
 	}
 	q := c.Request.URL.Query()
 	p.Acts = a.shell.AuditActs(a.locale(c), form.Act, acts)
+	p.Kinds = a.shell.AuditKinds(a.locale(c), form.Kind, kinds)
 	p.Lines = a.shell.AuditLines(a.locale(c), lines, q, tenant.From(c.Request.Context()).Location(), nil)
 	p.Pages(lines, auditPage, q)
 	status := http.StatusOK

@@ -25,7 +25,9 @@ type AuditPage struct {
 	Path, CSV string
 	Form      AuditForm
 	Acts      []Option
-	Lines     []AuditLine
+	// Kinds are what lines are about.
+	Kinds []Option
+	Lines []AuditLine
 	// Next is the address of older lines; First that of the newest, when this is not it.
 	Next, First string
 	State       *chain.State
@@ -38,11 +40,11 @@ type AuditPage struct {
 
 // AuditForm is the filter as typed.
 type AuditForm struct {
-	Actor, Act, Object, From, To, Board, Scope string
+	Actor, Act, Kind, Object, From, To, Board, Scope string
 }
 
 // Filtered reports whether anything is asked for.
-func (f AuditForm) Filtered() bool { return f.Actor+f.Act+f.Object+f.From+f.To != "" }
+func (f AuditForm) Filtered() bool { return f.Actor+f.Act+f.Kind+f.Object+f.From+f.To != "" }
 
 // AuditLine is a line in words.
 type AuditLine struct {
@@ -68,8 +70,8 @@ type AuditDetail struct{ Name, Value string }
 // read; who tells the id of somebody's address, and never that it knows none.
 func (s *Shell) ReadAuditForm(c *gin.Context, locale string, zone *time.Location, who func(email string) (uuid.UUID, error)) (AuditForm, authz.LogFilter, map[string]string, error) {
 	q := func(name string) string { return strings.TrimSpace(c.Query(name)) }
-	form := AuditForm{Actor: q("actor"), Act: q("act"), Object: q("object"), From: q("from"), To: q("to"), Board: q("board"), Scope: q("scope")}
-	f := authz.LogFilter{Act: form.Act, ObjectID: form.Object}
+	form := AuditForm{Actor: q("actor"), Act: q("act"), Kind: q("kind"), Object: q("object"), From: q("from"), To: q("to"), Board: q("board"), Scope: q("scope")}
+	f := authz.LogFilter{Act: form.Act, ObjectKind: form.Kind, ObjectID: form.Object}
 	errs := map[string]string{}
 	day := func(name, text string, after int) (t time.Time) {
 		if text == "" {
@@ -121,17 +123,26 @@ func (s *Shell) auditWord(locale, prefix, name string) string {
 
 // AuditActs are the choices of an act.
 func (s *Shell) AuditActs(locale, chosen string, acts []string) []Option {
-	out := make([]Option, 0, len(acts)+2)
+	return s.auditChoices(locale, "audit.any_act", chosen, acts, s.AuditAct)
+}
+
+// AuditKinds are the choices of what lines are about.
+func (s *Shell) AuditKinds(locale, chosen string, kinds []string) []Option {
+	return s.auditChoices(locale, "audit.any_kind", chosen, kinds, func(locale, kind string) string { return s.auditWord(locale, "audit.object.", kind) })
+}
+
+func (s *Shell) auditChoices(locale, anything, chosen string, values []string, word func(locale, value string) string) []Option {
+	out := make([]Option, 0, len(values)+2)
 	known := chosen == ""
-	for _, a := range acts {
-		known = known || a == chosen
-		out = append(out, Option{Value: a, Label: s.AuditAct(locale, a), Selected: a == chosen})
+	for _, v := range values {
+		known = known || v == chosen
+		out = append(out, Option{Value: v, Label: word(locale, v), Selected: v == chosen})
 	}
 	if !known {
-		out = append(out, Option{Value: chosen, Label: s.AuditAct(locale, chosen), Selected: true})
+		out = append(out, Option{Value: chosen, Label: word(locale, chosen), Selected: true})
 	}
 	sort.SliceStable(out, func(i, j int) bool { return out[i].Label < out[j].Label })
-	return append([]Option{{Label: s.T(locale, "audit.any_act")}}, out...)
+	return append([]Option{{Label: s.T(locale, anything)}}, out...)
 }
 
 // AuditLines puts lines into words. at shows times in the reader's zone; boards

@@ -83,7 +83,7 @@ func (s *Staff) audit(c *gin.Context) error {
 	p := &console.AuditPage{Path: "/staff/audit", CSV: "/staff/audit.csv", Form: form, Errors: errs, Boards: f.Everywhere}
 	f.Limit = auditPage
 	var lines []authz.Line
-	var acts []string
+	var acts, kinds []string
 	var names map[tenant.ID]string
 	if len(errs) == 0 {
 		err = s.Platform.Read(c.Request.Context(), func(ctx context.Context, tx bun.IDB) (err error) {
@@ -97,6 +97,9 @@ func (s *Staff) audit(c *gin.Context) error {
 			if acts, err = authz.Acts(ctx, tx, f.Board); err != nil {
 				return err
 			}
+			if kinds, err = authz.Kinds(ctx, tx, f.Board); err != nil {
+				return err
+			}
 			p.State, err = chain.Read(ctx, tx, f.Board)
 			return err
 		})
@@ -106,6 +109,7 @@ func (s *Staff) audit(c *gin.Context) error {
 	}
 	q := c.Request.URL.Query()
 	p.Acts = s.shell.AuditActs(s.locale(c), form.Act, acts)
+	p.Kinds = s.shell.AuditKinds(s.locale(c), form.Kind, kinds)
 	p.Lines = s.shell.AuditLines(s.locale(c), lines, q, time.UTC, names)
 	p.Scope = []console.Option{{Value: "", Label: s.t(c, "audit.platform"), Selected: form.Scope != "all"}, {Value: "all", Label: s.t(c, "audit.all"), Selected: form.Scope == "all"}}
 	p.Pages(lines, auditPage, q)
