@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/alexedwards/argon2id"
@@ -23,9 +24,14 @@ type passwords struct {
 	dummy string
 }
 
-func newPasswords() (*passwords, error) {
+// dummyHash is what nobody's password matches.
+var dummyHash = sync.OnceValues(func() (string, error) {
 	text, _ := secret()
-	dummy, err := argon2id.CreateHash(text, &argonParams)
+	return argon2id.CreateHash(text, &argonParams)
+})
+
+func newPasswords() (*passwords, error) {
+	dummy, err := dummyHash()
 	if err != nil {
 		return nil, fmt.Errorf("argon2id: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -74,6 +75,12 @@ type house struct {
 	privacy   *privacy.Service
 }
 
+// What no house changes is read once.
+var (
+	loadPacks  = sync.OnceValues(func() (*themes.Packs, error) { return themes.Load() })
+	loadAssets = sync.OnceValues(console.LoadAssets)
+)
+
 func newHouse(t testing.TB) *house {
 	t.Helper()
 	gin.SetMode(gin.ReleaseMode)
@@ -91,12 +98,12 @@ func newHouse(t testing.TB) *house {
 	must(err)
 	files := memblob.OpenBucket(nil)
 	t.Cleanup(func() { _ = files.Close() })
-	packs, err := themes.Load()
+	packs, err := loadPacks()
 	must(err)
 	cache, err := themes.NewCache(1<<20, time.Now)
 	must(err)
 	t.Cleanup(cache.Close)
-	assets, err := console.LoadAssets()
+	assets, err := loadAssets()
 	must(err)
 	limits := accounts.NewLimiter(nil, time.Now)
 	h.operators, err = accounts.NewOperators(w.Platform, limits, h.links, time.Now)

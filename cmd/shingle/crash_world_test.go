@@ -65,6 +65,7 @@ type crashWorld struct {
 
 func newCrashWorld(t testing.TB, slug string) *crashWorld {
 	t.Helper()
+	inFull(t)
 	db, redisURL := testkit.Postgres(t), testkit.Redis(t)
 	w := &crashWorld{addr: "127.0.0.1:" + freePort(), wire: startWire(t), secret: "whsec_crash", super: db.Open(t, db.Superuser, 4)}
 	opt, err := redis.ParseURL(redisURL)

@@ -22,9 +22,7 @@ import (
 // TestDemo walks the demo as a visitor does, breaks it, and sees it mended.
 func TestDemo(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("a Postgres of its own and a browser")
-	}
+	inFull(t)
 	dir, err := os.MkdirTemp("", "shingle-demo-") // Postgres' account must pass through
 	if err != nil {
 		t.Fatal(err)

@@ -22,9 +22,6 @@ import (
 // that an operator types: every row, every file, the doctor content, a page served.
 func TestRestoreDrill(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("processes and two databases")
-	}
 	lost := newCrashWorld(t, "drill")
 	boards, err := demo.Boards()
 	if err != nil {

@@ -64,6 +64,16 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// inFull keeps browsers and killed processes out of the short run, which is the one
+// under the race detector: scripts/test.sh runs these tests too, at the program's
+// true speed, and their packages' own tests race.
+func inFull(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("belongs to the full run, without -short")
+	}
+}
+
 // shared is the world once a journey asked for it.
 var shared struct {
 	once  sync.Once
@@ -75,9 +85,7 @@ var shared struct {
 // journey goes on beside others.
 func world(t *testing.T) *devWorldT {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("journeys take a browser")
-	}
+	inFull(t)
 	t.Parallel()
 	shared.once.Do(func() { shared.world, shared.err = startWorld() })
 	if shared.err != nil {

@@ -13,6 +13,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/gin-gonic/gin"
 
@@ -20,7 +21,7 @@ import (
 )
 
 // Assets are files under /assets/console/<hash>/, kept for ever by browsers and
-// compressed once at start.
+// compressed once, when first asked for.
 type Assets struct {
 	byURL map[string]*asset
 	urls  map[string]string
@@ -28,8 +29,9 @@ type Assets struct {
 }
 
 type asset struct {
-	kind        string
-	plain, gzip []byte
+	kind  string
+	plain []byte
+	gzip  func() []byte
 }
 
 // AssetPath is the route of the consoles' files.
@@ -80,20 +82,21 @@ func (a *Assets) add(name string, raw []byte) error {
 	}
 	sum := sha256.Sum256(raw)
 	url := "/assets/console/" + hex.EncodeToString(sum[:6]) + "/" + name
-	var z bytes.Buffer
-	w, err := gzip.NewWriterLevel(&z, gzip.BestCompression)
-	if err != nil {
-		return err
-	}
-	if _, err := w.Write(raw); err != nil {
-		return err
-	}
-	if err := w.Close(); err != nil {
-		return err
-	}
-	a.byURL[url] = &asset{kind: kind, plain: raw, gzip: z.Bytes()}
+	// Squeezed when first asked for: nobody waits for it while starting.
+	a.byURL[url] = &asset{kind: kind, plain: raw, gzip: sync.OnceValue(func() []byte { return squeeze(raw) })}
 	a.urls[name] = url
 	return nil
+}
+
+func squeeze(raw []byte) []byte {
+	var b bytes.Buffer
+	w, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
+	if err != nil {
+		w = gzip.NewWriter(&b)
+	}
+	_, _ = w.Write(raw) // a bytes.Buffer takes everything
+	_ = w.Close()
+	return b.Bytes()
 }
 
 // URL is where a file is served; an unknown name is an error in the template.
@@ -121,12 +124,15 @@ func (a *Assets) Serve(c *gin.Context) {
 	}
 	h := c.Writer.Header()
 	h.Set("Cache-Control", "public, max-age=31536000, immutable")
-	h.Set("Vary", "Accept-Encoding")
+	zip := f.kind != "font/woff2" // which is squeezed as it comes
+	if zip {
+		h.Set("Vary", "Accept-Encoding")
+	}
 	h.Set("X-Content-Type-Options", "nosniff")
 	body := f.plain
-	if strings.Contains(c.GetHeader("Accept-Encoding"), "gzip") {
+	if zip && strings.Contains(c.GetHeader("Accept-Encoding"), "gzip") {
 		h.Set("Content-Encoding", "gzip")
-		body = f.gzip
+		body = f.gzip()
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	c.Data(http.StatusOK, f.kind, body)
