@@ -188,6 +188,40 @@ func TestEveryKindReadsWell(t *testing.T) {
 	}
 }
 
+// A mail of the platform about a board names that board in what it says, and
+// itself as the sender.
+func TestThePlatformNamesTheBoardItWritesAbout(t *testing.T) {
+	t.Parallel()
+	p := newPost(t)
+	for _, locale := range []string{"en", "de"} {
+		if err := p.Platform.Write(t.Context(), func(ctx context.Context, tx bun.IDB) error {
+			return mail.Queue(ctx, tx, mail.Message{Kind: "plan-restored", Key: locale, To: locale + "@x.example", Locale: locale, URL: "http://acme.localhost:8080/admin/plan", Data: mail.Data{"Board": "Quarry Jobs"}})
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var due []tasks.Task
+	if err := p.Platform.Read(t.Context(), func(ctx context.Context, tx bun.IDB) error {
+		return tx.NewRaw(`SELECT tenant_id, id, kind, payload::text AS payload, handover FROM tasks WHERE kind = 'mail.send'`).Scan(ctx, &due)
+	}); err != nil || len(due) != 2 {
+		t.Fatalf("%d tasks: %v", len(due), err)
+	}
+	for i := range due {
+		if err := p.mux.Run(t.Context(), &due[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := p.box.List(9, "")
+	if err != nil || len(got) != 2 {
+		t.Fatalf("%d mails: %v", len(got), err)
+	}
+	for _, m := range got {
+		if !strings.Contains(m.Subject, "Quarry Jobs") || strings.Contains(m.Subject, "Shingle") || !strings.Contains(m.From, "Shingle") {
+			t.Errorf("from %s: %q\n%s", m.From, m.Subject, m.Text)
+		}
+	}
+}
+
 // The receipt has one button, to the desk, and the invoice as a line of text.
 func TestTheReceiptLeadsToTheDesk(t *testing.T) {
 	t.Parallel()

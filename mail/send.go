@@ -265,9 +265,8 @@ func (s *Sender) view(ctx context.Context, r *row, p *payload, name string, from
 	if brand.DarkAccent == "" {
 		brand.DarkAccent = "#e8eaed"
 	}
-	data := Data{}
-	maps.Copy(data, p.Data)
-	data["Board"] = name
+	data := Data{"Board": name}
+	maps.Copy(data, p.Data) // a mail of the platform about a board names that board
 	own := maps.Clone(from.words)
 	if own == nil {
 		own = map[string]Text{}
@@ -279,6 +278,7 @@ func (s *Sender) view(ctx context.Context, r *row, p *payload, name string, from
 	}
 	v := &view{filled: f, Locale: r.Locale, Dir: "ltr", Board: name, URL: p.URL, LinkURL: p.LinkURL, Quote: lines(p.Quote), Items: p.Items,
 		StopURL: p.StopURL, Accent: brand.Accent, AccentText: brand.AccentText, DarkAccent: brand.DarkAccent}
+	data["Board"] = name // the mail's foot is the sender's
 	v.Why, v.StopText, v.Fallback = s.words.footer(r.Locale, data, own[Footer])
 	v.Code, _ = data["Code"].(string)
 	if i := from.identity; i != nil {
