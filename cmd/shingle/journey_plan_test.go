@@ -128,10 +128,7 @@ func TestJourneySubscribing(t *testing.T) {
 	plan("Pay ", "is open", "What happens while the plan is not paid")
 	w.page(t, ctx, "plan-unpaid")
 	w.mail(t, email, "The payment for "+name+" did not go through")
-	for range 3 {
-		w.moves(t, "week")
-	}
-	plan("read-only")
+	plan("so this console is read-only")
 	w.mail(t, email, "The console of "+name+" is read-only now")
 	visit(t, ctx, admin, 200)
 	w.page(t, ctx, "plan-read-only")

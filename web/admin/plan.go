@@ -121,6 +121,7 @@ func (a *Admin) showPlan(c *gin.Context, status int, problem string) error {
 			return err
 		}
 		steps, err = a.Plans.Steps(ctx, tx, t.ID)
+		slices.Reverse(steps) // on the page they lead to those still ahead
 		return err
 	})
 	if err != nil {
