@@ -37,7 +37,7 @@ type Packs struct {
 type Pack struct {
 	Manifest
 	Key  string
-	sets map[string]*template.Template
+	sets map[string]func() (*template.Template, error)
 }
 
 // Manifest is theme.toml.
@@ -126,7 +126,7 @@ func (p *Packs) loadPack(key string, folders map[string]fs.FS) error {
 	if !packKey.MatchString(key) {
 		return fault.New(fault.Invalid, "pack %q: a folder's name is lower-case letters and digits", key)
 	}
-	pack := &Pack{Key: key, sets: map[string]*template.Template{}}
+	pack := &Pack{Key: key, sets: map[string]func() (*template.Template, error){}}
 	if err := readManifest(folders[key], &pack.Manifest); err != nil {
 		return fault.Wrap(err, fault.Invalid, "pack %s", key)
 	}
@@ -202,12 +202,15 @@ func (p *Packs) loadPack(key string, folders map[string]fs.FS) error {
 			return fault.New(fault.Invalid, "pack %s has no page %q", key, page)
 		}
 	}
+	// A language that no board shows costs nothing.
 	for _, locale := range p.locales {
-		clone, err := set.Clone()
-		if err != nil {
-			return fault.Wrap(err, fault.Internal, "pack %s", key)
-		}
-		pack.sets[locale] = clone.Funcs(p.funcs(p.words[locale], key))
+		pack.sets[locale] = sync.OnceValues(func() (*template.Template, error) {
+			clone, err := set.Clone()
+			if err != nil {
+				return nil, fault.Wrap(err, fault.Internal, "pack %s", key)
+			}
+			return clone.Funcs(p.funcs(p.words[locale], key)), nil
+		})
 	}
 	p.packs[key] = pack
 	return nil

@@ -105,14 +105,17 @@ func (p *Packs) Render(ctx context.Context, w io.Writer, pack, page string, data
 		return fault.New(fault.Internal, "page %q takes a %v, not a %T", page, want, data)
 	}
 	layout := v.FieldByName("Layout").Interface().(Layout)
-	set := p.Get(pack).sets[p.locale(layout.Locale)]
+	set, err := p.Get(pack).sets[p.locale(layout.Locale)]()
+	if err != nil {
+		return err
+	}
 	b := buffers.Get().(*bytes.Buffer)
 	defer buffers.Put(b)
 	b.Reset()
 	if err := set.ExecuteTemplate(b, "page/"+page, data); err != nil {
 		return fault.Wrap(err, fault.Internal, "render %s of %s", page, pack)
 	}
-	_, err := w.Write(b.Bytes())
+	_, err = w.Write(b.Bytes())
 	return err
 }
 

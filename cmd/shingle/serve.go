@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"shingle/billing/plans"
 	"shingle/search"
@@ -105,11 +106,14 @@ func (a *app) handler(dev *devLinks) (http.Handler, error) {
 		parts.FormTargets += " " + dev.stripe
 		parts.Platform.Dev = dev.links
 	}
+	// Words and templates of the audiences, side by side: nobody answers before all are read.
+	var loads errgroup.Group
 	for _, load := range []func() error{pages.Load, parts.API.Load, func() error { return parts.Employer.Load(assets) }, func() error { return parts.Admin.Load(assets) },
 		func() error { return parts.Platform.Load(assets) }, func() error { return parts.Staff.Load(assets) }} {
-		if err := load(); err != nil {
-			return nil, err
-		}
+		loads.Go(load)
+	}
+	if err := loads.Wait(); err != nil {
+		return nil, err
 	}
 	a.registry.MustRegister(a.search.Metrics())
 	return web.New(parts)

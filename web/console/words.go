@@ -6,6 +6,7 @@ import (
 	"path"
 	"sort"
 	"strings"
+	"sync"
 
 	"github.com/BurntSushi/toml"
 	"github.com/nicksnyder/go-i18n/v2/i18n"
@@ -25,38 +26,78 @@ type Words struct {
 // LoadWords reads words/<locale>.toml of each file system.
 func LoadWords(sources ...fs.FS) (*Words, error) {
 	w := &Words{bundle: i18n.NewBundle(language.English), by: map[string]*i18n.Localizer{}, keys: map[string]map[string]bool{}, plain: map[string]map[string]string{}}
-	w.bundle.RegisterUnmarshalFunc("toml", toml.Unmarshal)
 	for _, locale := range Locales {
 		w.keys[locale], w.plain[locale] = map[string]bool{}, map[string]string{}
 		for _, src := range sources {
-			files, err := fs.Glob(src, path.Join("words", locale+"*.toml"))
+			files, err := readWords(src, locale)
 			if err != nil {
 				return nil, err
 			}
-			sort.Strings(files)
 			for _, f := range files {
-				raw, err := fs.ReadFile(src, f)
-				if err != nil {
+				if err := w.add(locale, f); err != nil {
 					return nil, err
-				}
-				parsed, err := w.bundle.ParseMessageFileBytes(raw, locale+".toml")
-				if err != nil {
-					return nil, fmt.Errorf("words %s: %w", f, err)
-				}
-				for _, m := range parsed.Messages {
-					if w.keys[locale][m.ID] {
-						return nil, fmt.Errorf("words %s: %s stands twice", f, m.ID)
-					}
-					w.keys[locale][m.ID] = true
-					if m.One == "" && m.Other != "" && !strings.Contains(m.Other, "{{") {
-						w.plain[locale][m.ID] = m.Other
-					}
 				}
 			}
 		}
 		w.by[locale] = i18n.NewLocalizer(w.bundle, locale)
 	}
 	return w, nil
+}
+
+func (w *Words) add(locale string, f *i18n.MessageFile) error {
+	for _, m := range f.Messages {
+		if w.keys[locale][m.ID] {
+			return fmt.Errorf("words %s: %s stands twice", f.Path, m.ID)
+		}
+		w.keys[locale][m.ID] = true
+		if m.One == "" && m.Other != "" && !strings.Contains(m.Other, "{{") {
+			w.plain[locale][m.ID] = m.Other
+		}
+	}
+	return w.bundle.AddMessages(f.Tag, f.Messages...)
+}
+
+// common are the words that all consoles share, read once.
+var common = sync.OnceValues(func() (map[string][]*i18n.MessageFile, error) {
+	all := map[string][]*i18n.MessageFile{}
+	for _, locale := range Locales {
+		files, err := parseWords(wordFiles, locale)
+		if err != nil {
+			return nil, err
+		}
+		all[locale] = files
+	}
+	return all, nil
+})
+
+func readWords(src fs.FS, locale string) ([]*i18n.MessageFile, error) {
+	if src != fs.FS(wordFiles) {
+		return parseWords(src, locale)
+	}
+	all, err := common()
+	return all[locale], err
+}
+
+func parseWords(src fs.FS, locale string) ([]*i18n.MessageFile, error) {
+	names, err := fs.Glob(src, path.Join("words", locale+"*.toml"))
+	if err != nil {
+		return nil, err
+	}
+	sort.Strings(names)
+	var out []*i18n.MessageFile
+	for _, name := range names {
+		raw, err := fs.ReadFile(src, name)
+		if err != nil {
+			return nil, err
+		}
+		f, err := i18n.ParseMessageFileBytes(raw, locale+".toml", map[string]i18n.UnmarshalFunc{"toml": toml.Unmarshal})
+		if err != nil {
+			return nil, fmt.Errorf("words %s: %w", name, err)
+		}
+		f.Path = name
+		out = append(out, f)
+	}
+	return out, nil
 }
 
 // Missing lists keys that one language has and the other lacks, for a test.
