@@ -33,6 +33,8 @@ type Target struct {
 	Keys                          *Keys
 	// Replace erases what is there, once the backup is in.
 	Replace bool
+	// By is who restores, for the line in the audit log; "" names nobody.
+	By string
 	// Rebuild is the kind of task that makes a board's search index anew.
 	Rebuild  string
 	Progress func(what string, n int64)
@@ -187,8 +189,9 @@ func (t *Target) after(ctx context.Context, tx pgx.Tx, r *Restored) error {
 			{`UPDATE generations SET generation = generation + $1::bigint, changed_at = now()`, []any{int64(generationStep)}},
 			{`INSERT INTO tasks (tenant_id, id, kind, queue, key) SELECT id, gen_random_uuid(), $1::text, 'bulk', 'rebuild' FROM boards WHERE $1::text <> '' AND state <> 'closed'
 				ON CONFLICT (tenant_id, kind, key) WHERE key IS NOT NULL AND handover = 0 DO NOTHING`, []any{t.Rebuild}},
-			{`INSERT INTO audit_log (tenant_id, id, actor_kind, act, object_kind, detail)
-				VALUES ('00000000-0000-0000-0000-000000000000', gen_random_uuid(), 'system', 'installation.restored', 'installation', jsonb_build_object('at', $1::text))`, []any{r.Header.At.Format(time.RFC3339)}},
+			{`INSERT INTO audit_log (tenant_id, id, actor_kind, act, object_kind, detail, personal)
+				VALUES ('00000000-0000-0000-0000-000000000000', gen_random_uuid(), 'system', 'installation.restored', 'installation', jsonb_build_object('by', 'command', 'at', $1::text), jsonb_strip_nulls(jsonb_build_object('actor', nullif($2::text, ''))))`,
+				[]any{r.Header.At.Format(time.RFC3339), t.By}},
 		} {
 			if _, err := tx.Exec(ctx, q.sql, q.args...); err != nil {
 				return err

@@ -132,7 +132,7 @@ func runBackup(ctx context.Context, say io.Writer, cfg *config.Config, keys *bac
 			return err
 		}
 	}
-	if err := noteInstallation(ctx, cfg, "installation.backed_up"); err != nil {
+	if err := noteBackup(ctx, cfg); err != nil {
 		return fmt.Errorf("the backup is written, but not noted in the audit log: %w", err)
 	}
 	rows, bytes := m.Total()
@@ -154,15 +154,15 @@ type counter int64
 
 func (c *counter) Write(p []byte) (int, error) { *c += counter(len(p)); return len(p), nil }
 
-// noteInstallation writes into the platform's log that everything left, or came.
-func noteInstallation(ctx context.Context, cfg *config.Config, act string) error {
+// noteBackup writes into the platform's log that everything left.
+func noteBackup(ctx context.Context, cfg *config.Config) error {
 	pool, err := pg.Open(cfg.PlatformDatabaseURL, 1)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = pool.Close() }()
 	return tenant.NewPlatform(pool, tenant.NewNotifier(cfg.PlatformDatabaseURL, newLogger(os.Stderr, nil))).Write(ctx, func(ctx context.Context, tx bun.IDB) error {
-		return authz.Record(ctx, tx, typed(nil, authz.Act{Act: act, ObjectKind: "installation"}))
+		return authz.Record(ctx, tx, typed(nil, authz.Act{Act: "installation.backed_up", ObjectKind: "installation"}))
 	})
 }
 
@@ -346,13 +346,10 @@ func runRestore(ctx context.Context, say io.Writer, cfg *config.Config, keys *ba
 	}
 	defer func() { _ = files.Close() }()
 	t := &backup.Target{OwnerURL: cfg.MigrateDatabaseURL, AppURL: cfg.DatabaseURL, PlatformURL: cfg.PlatformDatabaseURL, Files: files, Keys: keys,
-		Replace: replace, Rebuild: search.TaskRebuild, Progress: progress()}
+		Replace: replace, By: login(), Rebuild: search.TaskRebuild, Progress: progress()}
 	done, err := t.Restore(ctx, r)
 	if err != nil {
 		return err
-	}
-	if err := noteInstallation(ctx, cfg, "installation.restored"); err != nil {
-		return fmt.Errorf("the installation is restored, but that is not noted in the audit log: %w", err)
 	}
 	rows, _ := done.Manifest.Total()
 	fmt.Fprintf(say, "restored %s: %d rows, %d files in %s\n", done.Header.At.Format(time.RFC3339), rows, done.Manifest.Files.Count, time.Since(begun).Round(time.Millisecond))

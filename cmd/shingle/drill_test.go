@@ -167,7 +167,7 @@ func TestRestoreDrill(t *testing.T) {
 		t.Errorf("restore says %q", said)
 	}
 	var noted int
-	if err := found.super.QueryRowContext(t.Context(), `SELECT count(*) FROM audit_log WHERE act = 'installation.restored'`).Scan(&noted); err != nil || noted != 1 {
+	if err := found.super.QueryRowContext(t.Context(), `SELECT count(*) FROM audit_log WHERE act = 'installation.restored' AND personal->>'actor' = $1`, login()).Scan(&noted); err != nil || noted != 1 {
 		t.Errorf("%d lines of the restore in the audit log: %v", noted, err)
 	}
 	got := testkit.Rows(t, found.super)
