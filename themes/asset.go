@@ -91,6 +91,16 @@ func (p *Packs) addMinified(name string, body []byte) error {
 	return nil
 }
 
+// Script is one of our scripts that pages share which are no board's. Kind:
+// fault.NotFound.
+func Script(name string) ([]byte, error) {
+	raw, err := shipped.ReadFile("assets/js/" + name)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.NotFound, "script %s", name)
+	}
+	return minifier.Bytes(".js", raw)
+}
+
 // AssetURL is the address of "site.js", "harbor.css" and the like. Kind:
 // fault.NotFound.
 func (p *Packs) AssetURL(name string) (string, error) {

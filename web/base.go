@@ -48,6 +48,7 @@ func (b *basePath) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "This proxy is not known here. Its address has to be among SHINGLE_TRUSTED_PROXIES.", http.StatusMisdirectedRequest)
 		return
 	}
+	w.Header().Del("Strict-Transport-Security") // the owner's host, the owner's decision
 	in, ok := b.inward(r, t.Base)
 	if !ok {
 		http.NotFound(w, r)

@@ -12,6 +12,7 @@ import (
 	"shingle/billing/plans"
 	"shingle/domains"
 	"shingle/internal/fault"
+	"shingle/internal/proxies"
 	"shingle/tenant"
 	"shingle/web/console"
 	"shingle/web/route"
@@ -23,9 +24,15 @@ type byHost struct {
 	platformHosts map[string]bool
 	platform      http.Handler
 	board         http.Handler
+	trusted       proxies.List
 }
 
 func (h *byHost) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	route.Baseline(w.Header())
+	// What the program itself serves over TLS says so there already.
+	if len(r.Header["X-Forwarded-Proto"]) > 0 && r.Header.Get("X-Forwarded-Proto") == "https" && h.trusted.Trusts(r) {
+		w.Header()["Strict-Transport-Security"] = valueHSTS
+	}
 	var space [256]byte
 	if h.platformHosts[string(tenant.NormaliseHost(space[:0], r.Host))] {
 		h.platform.ServeHTTP(w, r)
@@ -33,6 +40,9 @@ func (h *byHost) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	h.board.ServeHTTP(w, r)
 }
+
+// valueHSTS is certs.Secure's: a year, and subdomains are not ours to decide.
+var valueHSTS = []string{"max-age=31536000"}
 
 // resolve puts the board of the Host header into the request, or answers what a
 // host without a living board gets. Public pages live at one address: other
@@ -124,9 +134,8 @@ func closed(c *gin.Context, t *tenant.Tenant) {
 func neutral(c *gin.Context, status int, title, text string) {
 	n := route.Nonce(c)
 	h := c.Writer.Header()
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'nonce-"+n+"'; base-uri 'none'; frame-ancestors 'none'")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'nonce-"+n+"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 	h.Set("X-Robots-Tag", "noindex")
-	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
 	if route.WantsJSON(c.Request) {
 		route.Problem(c, status, fault.New(fault.NotFound, "%s", title))

@@ -19,6 +19,7 @@ import (
 	"shingle/domains/redirects"
 	"shingle/internal/fault"
 	"shingle/internal/observe"
+	"shingle/internal/proxies"
 	"shingle/tenant"
 	"shingle/web/admin"
 	"shingle/web/api"
@@ -56,6 +57,8 @@ type Parts struct {
 	// BoardTargets are the boards' platform addresses, where the sign-in's form
 	// ends: it hands an operator over to a board's console.
 	BoardTargets string
+	// FilesOrigin is where pictures come from besides a page's own host; "" for nowhere.
+	FilesOrigin string
 	// Redirects are boards' old addresses; Hits counts their uses.
 	Redirects *redirects.Store
 	Hits      *redirects.Hits
@@ -80,7 +83,11 @@ func New(p Parts) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &byHost{platformHosts: map[string]bool{}, platform: platformEngine, board: board}
+	trusted, err := proxies.Parse(p.TrustedProxies)
+	if err != nil {
+		return nil, err
+	}
+	h := &byHost{platformHosts: map[string]bool{}, platform: platformEngine, board: board, trusted: trusted}
 	for _, host := range p.PlatformHosts {
 		h.platformHosts[string(tenant.NormaliseHost(nil, host))] = true
 	}
@@ -114,10 +121,10 @@ func (p *Parts) platformEngine(watch gin.HandlerFunc) (*gin.Engine, error) {
 	// Stripe's servers send no Origin and need no session.
 	route.Mount(e.Group("", route.RequestID, route.Recover(page, p.Log)), p.Hooks.Routes(), p.Hooks.Guard, page, p.Log)
 	e.GET(console.AssetPath, p.Assets.Serve)
-	g := e.Group("", route.RequestID, route.ConsoleHeaders(strings.Join([]string{p.FormTargets, p.SignIn, p.BoardTargets}, " ")), route.Recover(page, p.Log), route.CrossOrigin(page, p.Log))
+	g := e.Group("", route.RequestID, route.ConsoleHeaders(p.FilesOrigin, strings.Join([]string{p.FormTargets, p.SignIn, p.BoardTargets}, " ")), route.Recover(page, p.Log), route.CrossOrigin(page, p.Log))
 	route.Mount(g, p.Platform.Routes(), p.Platform.Guard, page, p.Log)
 	route.Mount(g, p.Staff.Routes(), p.Platform.Guard, page, p.Log)
-	e.NoRoute(route.RequestID, route.ConsoleHeaders(""), func(c *gin.Context) { route.Fail(c, errNoPage, page, p.Log) })
+	e.NoRoute(route.RequestID, route.ConsoleHeaders(p.FilesOrigin, ""), func(c *gin.Context) { route.Fail(c, errNoPage, page, p.Log) })
 	return e, nil
 }
 
@@ -130,20 +137,20 @@ func (p *Parts) boardEngine(watch gin.HandlerFunc) (*gin.Engine, error) {
 	at := p.resolve(p.Boards)
 	e.GET(domains.ProbePath, at, p.probe)
 	sitePage := p.redirecting(p.Site.ErrorPage)
-	public := e.Group("", at, route.PublicHeaders(p.FormTargets), route.Recover(sitePage, p.Log), p.Site.Gate, route.CrossOrigin(sitePage, p.Log))
+	public := e.Group("", at, route.PublicHeaders(p.FilesOrigin, p.FormTargets), route.Recover(sitePage, p.Log), p.Site.Gate, route.CrossOrigin(sitePage, p.Log))
 	route.Mount(public, p.Site.Routes(), site.Guard, sitePage, p.Log)
 
 	// Pages of the employer's way to a listing look like the board; the desk is a console.
 	route.Mount(public.Group("", route.RequestID), p.Employer.PublicRoutes(), p.Employer.Guard, p.Employer.ErrorPage, p.Log)
-	desk := e.Group("", at, route.RequestID, route.ConsoleHeaders(p.FormTargets), route.Recover(p.Employer.ErrorPage, p.Log), route.CrossOrigin(p.Employer.ErrorPage, p.Log))
+	desk := e.Group("", at, route.RequestID, route.ConsoleHeaders(p.FilesOrigin, p.FormTargets), route.Recover(p.Employer.ErrorPage, p.Log), route.CrossOrigin(p.Employer.ErrorPage, p.Log))
 	route.Mount(desk, p.Employer.DeskRoutes(), p.Employer.Guard, p.Employer.ErrorPage, p.Log)
 
 	adminPage := p.Admin.ErrorPage
-	adm := e.Group("", at, route.RequestID, route.ConsoleHeaders(strings.TrimSpace(p.FormTargets+" "+p.SignIn)), route.Recover(adminPage, p.Log), route.CrossOrigin(adminPage, p.Log))
+	adm := e.Group("", at, route.RequestID, route.ConsoleHeaders(p.FilesOrigin, strings.TrimSpace(p.FormTargets+" "+p.SignIn)), route.Recover(adminPage, p.Log), route.CrossOrigin(adminPage, p.Log))
 	route.Mount(adm, p.Admin.Routes(), p.Admin.Guard, adminPage, p.Log)
 
 	p.API.Mount(e.Group("", at, route.RequestID, route.Recover(sitePage, p.Log), p.Site.Gate))
-	e.NoRoute(at, route.RequestID, route.PublicHeaders(""), p.Site.Gate, func(c *gin.Context) { route.Fail(c, errNoPage, sitePage, p.Log) })
+	e.NoRoute(at, route.RequestID, route.PublicHeaders(p.FilesOrigin, ""), p.Site.Gate, func(c *gin.Context) { route.Fail(c, errNoPage, sitePage, p.Log) })
 	return e, nil
 }
 

@@ -13,6 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"shingle/web/route"
 )
 
 // opsHandler answers what watchers ask: alive, ready, figures, profiles. It
@@ -34,7 +36,10 @@ func opsHandler(reg *prometheus.Registry, ready func(context.Context) error) htt
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		route.Baseline(w.Header())
+		mux.ServeHTTP(w, r)
+	})
 }
 
 func newRegistry() *prometheus.Registry {

@@ -55,6 +55,15 @@ func LoadAssets() (*Assets, error) {
 		}
 		return a.add(name, raw)
 	})
+	for _, name := range sharedScripts {
+		if err != nil {
+			return nil, err
+		}
+		var raw []byte
+		if raw, err = themes.Script(name); err == nil {
+			err = a.add(name, raw)
+		}
+	}
 	for _, name := range landingFonts {
 		if err != nil {
 			return nil, err
@@ -66,6 +75,9 @@ func LoadAssets() (*Assets, error) {
 	}
 	return a, err
 }
+
+// sharedScripts are those that boards' pages have, too.
+var sharedScripts = []string{"types.js"}
 
 // landingFonts are the typefaces of the platform's own page, and of the boards
 // that it shows.
@@ -128,7 +140,6 @@ func (a *Assets) Serve(c *gin.Context) {
 	if zip {
 		h.Set("Vary", "Accept-Encoding")
 	}
-	h.Set("X-Content-Type-Options", "nosniff")
 	body := f.plain
 	if zip && strings.Contains(c.GetHeader("Accept-Encoding"), "gzip") {
 		h.Set("Content-Encoding", "gzip")

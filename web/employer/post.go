@@ -92,6 +92,7 @@ func (e *Employer) showPost(c *gin.Context, status int, action string, v map[str
 	}
 	p.Preview = previewCard(view, v)
 	c.Header("Cache-Control", "no-store")
+	route.WithEditor(c.Writer.Header())
 	return e.Site.Render(c, view, status, "post", p)
 }
 

@@ -43,7 +43,8 @@ func (s *Site) file(c *gin.Context) error {
 	}
 	h := c.Writer.Header()
 	// A picture may be looked at and nothing more, whatever is in it.
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox")
+	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
+	h.Set("Cross-Origin-Resource-Policy", "cross-origin") // mails and other sites' lists of jobs show logos
 	if t.Private() {
 		h.Set("Cache-Control", "private, max-age=3600")
 	} else {
