@@ -34,18 +34,20 @@ const (
 // none: then each replica allows the limit by itself.
 type Limiter struct {
 	redis *redis_rate.Limiter
+	rdb   redis.UniversalClient
 	now   func() time.Time
 	rest  atomic.Int64 // unix nanoseconds until which Redis is not asked
 
 	mu      sync.Mutex
 	buckets map[string]time.Time // theoretical arrival times (GCRA)
+	tallies map[string]tally
 }
 
 // NewLimiter makes a limiter; rdb may be nil.
 func NewLimiter(rdb redis.UniversalClient, now func() time.Time) *Limiter {
-	l := &Limiter{now: now, buckets: map[string]time.Time{}}
+	l := &Limiter{now: now, buckets: map[string]time.Time{}, tallies: map[string]tally{}}
 	if rdb != nil {
-		l.redis = redis_rate.NewLimiter(rdb)
+		l.redis, l.rdb = redis_rate.NewLimiter(rdb), rdb
 	}
 	return l
 }

@@ -76,7 +76,7 @@ func TestAPersonGetsAllThatIsTheirsAndNoMore(t *testing.T) {
 	ada := get("Ada@Seeker.example")
 	have := tablesOf(t, ada)
 	for table, n := range map[string]int{"people": 1, "applications": 1, "application_replies": 1, "alerts": 1, "reports": 1, "mails": 2, "mail_suppressions": 1, "audit_log": 1,
-		"person_sessions": 1, "person_tokens": 1, "access_passes": 1} {
+		"person_sessions": 1, "person_tokens": 1, "access_passes": 1, "held_forms": 1} {
 		if have[table] != n {
 			t.Errorf("the seeker's %s: %d rows, want %d", table, have[table], n)
 		}

@@ -93,6 +93,7 @@ var Left = map[string]string{
 	"checkout_sessions": "pages at Stripe that belong to this platform's account: an open one would be asked after from two places",
 	"dkim_keys":         "private keys, sealed for this installation: a key that travels is no secret, and a new one is one DNS record",
 	"domains":           "a host is proven where the board is: the header names them",
+	"held_forms":        "forms that wait a day for a link of this installation's, sealed with its key",
 	"generations":       "the page cache's own counter",
 	"ownership_offers":  "offers between the platform's operators, each with a secret",
 	"person_sessions":   "somebody's open door; they sign in again",
@@ -114,6 +115,7 @@ var Left = map[string]string{
 var PersonLeft = []Table{
 	{Name: "person_sessions", Person: "person_id IN (?1)", PersonDrop: []string{"token_hash"}},
 	{Name: "person_tokens", Person: "email = ?0", PersonDrop: []string{"hash", "code_hash", "ticket_hash", "payload"}},
+	{Name: "held_forms", Person: "email = ?0", PersonDrop: []string{"hash", "sealed"}},
 	{Name: "access_passes", Person: "email = ?0", PersonDrop: []string{"hash", "payload"}},
 }
 

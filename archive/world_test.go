@@ -133,6 +133,7 @@ UPDATE order_numbers SET last = 1007;
 INSERT INTO people (tenant_id, id, email, name, confirmed_at) VALUES ('{board}', '{person}', 'ada@seeker.example', 'Ada', now()), ('{board}', '{hirer}', 'max@hirer.example', 'Max', now());
 INSERT INTO person_sessions (tenant_id, token_hash, person_id, user_agent, expires_at) VALUES ('{board}', '\xdeadbeef01', '{person}', 'Netscape', now() + interval '1 day');
 INSERT INTO person_tokens (tenant_id, hash, kind, email, expires_at) VALUES ('{board}', '\xdeadbeef02', 'sign-in', 'ada@seeker.example', now() + interval '1 day');
+INSERT INTO held_forms (tenant_id, hash, form, email, sealed, created_at, expires_at) VALUES ('{board}', '\xdeadbeef04', 'apply', 'ada@seeker.example', '\x00', now(), now() + interval '1 day');
 INSERT INTO access_passes (tenant_id, hash, kind, email, expires_at) VALUES ('{board}', '\xdeadbeef03', 'link', 'ada@seeker.example', now() + interval '1 day');
 INSERT INTO companies (tenant_id, id, slug, name, website, about, logo_key) VALUES ('{board}', '{company}', 'hirer', 'Hirer & Söhne', 'https://hirer.example', '<p>We hire.</p>', '{board}/logos/{logo}.png');
 INSERT INTO company_members (tenant_id, company_id, person_id) VALUES ('{board}', '{company}', '{hirer}');

@@ -38,9 +38,13 @@ func Reasons() []string {
 	return []string{"scam", "expired", "misleading", "discriminating", "offensive", "other"}
 }
 
-// ReportListing keeps a complaint and tells the board. Kinds: fault.Invalid by
-// field (reason, text, email), fault.NotFound.
-func (s *Service) ReportListing(ctx context.Context, tx bun.IDB, listing uuid.UUID, reason, text, email string) error {
+// CheckReport names what must change about a report. Kind: fault.Invalid by field.
+func CheckReport(reason, text, email string) error {
+	_, _, err := checkReport(reason, text, email)
+	return err
+}
+
+func checkReport(reason, text, email string) (cleanText, folded string, err error) {
 	bad := fault.Fields{}
 	known := false
 	for _, r := range Reasons() {
@@ -56,13 +60,20 @@ func (s *Service) ReportListing(ctx context.Context, tx bun.IDB, listing uuid.UU
 		bad["text"] = "report.text.required"
 	}
 	if strings.TrimSpace(email) != "" {
-		folded, ok := foldAddress(email)
+		address, ok := foldAddress(email)
 		if !ok {
 			bad["email"] = "apply.email.invalid"
 		}
-		email = folded
+		email = address
 	}
-	if err := fault.Invalids(bad); err != nil {
+	return text, strings.TrimSpace(email), fault.Invalids(bad)
+}
+
+// ReportListing keeps a complaint and tells the board. Kinds: fault.Invalid by
+// field (reason, text, email), fault.NotFound.
+func (s *Service) ReportListing(ctx context.Context, tx bun.IDB, listing uuid.UUID, reason, text, email string) error {
+	text, email, err := checkReport(reason, text, email)
+	if err != nil {
 		return err
 	}
 	l, err := s.Listings.ByID(ctx, tx, listing)

@@ -62,6 +62,7 @@ var (
 // board's own team and to the platform's operators are the platform's.
 var kinds = []*Kind{
 	{Name: "person-sign-in", For: "all", Fields: plain, Names: []Name{board, minutes, {Name: "code", Required: true, data: "Code", block: true}, needButton}},
+	{Name: "form-held", For: "all", Fields: plain, Names: []Name{board, {Name: "what", data: "What"}, {Name: "hours", data: "Hours"}, needButton}},
 	{Name: "alert-confirm", For: "seekers", Fields: plain, Names: []Name{board, {Name: "search", data: "Search"}, needButton}},
 	{Name: "alert-digest", For: "seekers", Fields: plain, Names: []Name{board, {Name: "new_jobs"}, {Name: "search", data: "Query"}, {Name: "jobs", Required: true, block: true, only: true}, button}},
 	{Name: "access-invite", For: "seekers", Fields: plain, Names: []Name{board, days, needButton}},
@@ -150,10 +151,10 @@ var Languages = []string{"en", "de"}
 func sampleData(locale string) Data {
 	if languageOf(locale) == "de" {
 		return Data{"Title": "Pflegefachkraft Nachtdienst (m/w/d)", "Company": "Haus am Deich", "Name": "Ada Brandt", "File": "lebenslauf-brandt.pdf", "Search": "Pflege, Hamburg", "Query": "Pflege",
-			"Count": len(sampleItems["de"]), "Ends": "2027-01-24", "Days": 7, "Minutes": 20, "Number": 1042, "Product": "Anzeige, 30 Tage", "Amount": "199,00 €", "Invoice": "R-1042", "Code": "482913"}
+			"Count": len(sampleItems["de"]), "Ends": "2027-01-24", "Days": 7, "Minutes": 20, "Hours": 24, "What": "Ihre Bewerbung auf „Pflegefachkraft Nachtdienst“", "Number": 1042, "Product": "Anzeige, 30 Tage", "Amount": "199,00 €", "Invoice": "R-1042", "Code": "482913"}
 	}
 	return Data{"Title": "Night nurse", "Company": "Harbour House", "Name": "Ada Brand", "File": "cv-brand.pdf", "Search": "nurse, Leeds", "Query": "nurse",
-		"Count": len(sampleItems["en"]), "Ends": "2027-01-24", "Days": 7, "Minutes": 20, "Number": 1042, "Product": "Listing, 30 days", "Amount": "£199.00", "Invoice": "R-1042", "Code": "482913"}
+		"Count": len(sampleItems["en"]), "Ends": "2027-01-24", "Days": 7, "Minutes": 20, "Hours": 24, "What": "your application for “Night nurse”", "Number": 1042, "Product": "Listing, 30 days", "Amount": "£199.00", "Invoice": "R-1042", "Code": "482913"}
 }
 
 var sampleQuote = map[string]string{

@@ -34,6 +34,7 @@ var pageTypes = map[string]reflect.Type{
 	"report":    reflect.TypeFor[Report](),
 	"alert":     reflect.TypeFor[AlertPage](),
 	"signin":    reflect.TypeFor[SignIn](),
+	"held":      reflect.TypeFor[HeldPage](),
 	"gate":      reflect.TypeFor[Gate](),
 	"yourdata":  reflect.TypeFor[YourData](),
 	"text":      reflect.TypeFor[TextPage](),

@@ -156,6 +156,8 @@ type Form struct {
 	Errors []FieldError
 	// Problem is an error of the whole form, such as a refused payment.
 	Problem string
+	// Proof is the form's name where it brings a proof of work; "" where not.
+	Proof string
 }
 
 // FieldError says what to change, and where.

@@ -283,3 +283,13 @@ type ErrorPage struct {
 	Search    *SearchBox
 	Links     []Link
 }
+
+// HeldPage is a form that waits for a link by mail. Step is "sent", "confirm" or
+// "over".
+type HeldPage struct {
+	Layout
+	Form
+	Step, Email string
+	Hours       int
+	HomeURL     string
+}

@@ -221,7 +221,7 @@ func moveHTML(page []byte, path func(string) string) []byte {
 			a := &t.Attr[i]
 			before := a.Val
 			switch a.Key {
-			case "href", "src", "action", "formaction", "poster", "hx-get", "hx-post", "data-url", "data-suggest", "data-src":
+			case "href", "src", "action", "formaction", "poster", "hx-get", "hx-post", "data-proof", "data-url", "data-suggest", "data-src":
 				a.Val = path(a.Val)
 			case "srcset":
 				var sources []string

@@ -253,7 +253,7 @@ func TestTheSignInTellsNobodyWhoHasAnAccount(t *testing.T) {
 		for k, v := range more {
 			form[k] = v
 		}
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+platformHost+":8080"+path, strings.NewReader(form.Encode()))
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+platformHost+":8080"+path, strings.NewReader(form.Encode()+h.proof(t, platformHost, path)))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.Header.Set("Accept", "text/html")
 		r.RemoteAddr = "198.51.100." + string(rune('0'+from%10)) + ":1"

@@ -14,6 +14,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"shingle/accounts"
+	"shingle/internal/testkit"
 	"shingle/listings"
 	"shingle/tenant"
 )
@@ -21,7 +22,18 @@ import (
 // send posts a form as somebody's browser would; token "" is nobody.
 func (h *house) send(t *testing.T, host, path, token string, form url.Values) (int, string, http.Header) {
 	t.Helper()
-	return h.sendBody(t, host, path, token, "application/x-www-form-urlencoded", form.Encode())
+	return h.sendBody(t, host, path, token, "application/x-www-form-urlencoded", form.Encode()+h.proof(t, host, path))
+}
+
+// proof is what a browser adds to a form: its proof of work, encoded, or nothing
+// where none is asked for.
+func (h *house) proof(t testing.TB, host, path string) string {
+	t.Helper()
+	answer := testkit.Proof(t, path, func(path string) []byte { return h.get(t, host, path).Body.Bytes() })
+	if answer == "" {
+		return ""
+	}
+	return "&proof=" + url.QueryEscape(answer)
 }
 
 func (h *house) sendBody(t *testing.T, host, path, token, kind, body string) (int, string, http.Header) {
@@ -192,7 +204,7 @@ func TestDraftsForOneAddressAreBounded(t *testing.T) {
 	post := func(n int, email string) int {
 		form := url.Values{"title": {"Crane driver"}, "company_name": {"Harbour"}, "employment_type": {"full_time"}, "workplace": {"on_site"}, "city": {"Berlin"}, "country": {"DE"},
 			"description": {"Build cranes with us, day after day, at the harbour."}, "apply_method": {"board"}, "email": {email}}
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+board.PlatformHost+"/post", strings.NewReader(form.Encode()))
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+board.PlatformHost+"/post", strings.NewReader(form.Encode()+h.proof(t, board.PlatformHost, "/post")))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.RemoteAddr = fmt.Sprintf("198.51.100.%d:4000", n)
 		rec := httptest.NewRecorder()

@@ -37,6 +37,9 @@ func (h *house) private(t *testing.T, b *tenant.Tenant, in access.Change) {
 // visit asks as a browser with a pass, or without one.
 func (h *house) visit(t *testing.T, host, method, path, form, pass string) *http.Response {
 	t.Helper()
+	if method == http.MethodPost {
+		form += h.proof(t, host, path)
+	}
 	r := httptest.NewRequestWithContext(t.Context(), method, "http://"+host+":8080"+path, strings.NewReader(form))
 	r.Header.Set("Accept", "text/html")
 	if method == http.MethodPost {

@@ -93,7 +93,7 @@ func (p *Parts) toRightHost(c *gin.Context, t *tenant.Tenant) {
 // staysThere reports what the platform address answers itself: sign-in, the
 // desk behind it, previews, and the files that they are drawn with.
 func staysThere(path string) bool {
-	for _, base := range []string{"/sign-in", "/preview", "/employers/desk", "/employers/listings", "/employers/applications", "/employers/orders", "/employers/sign-out", "/files"} {
+	for _, base := range []string{"/sign-in", "/preview", "/employers/desk", "/employers/listings", "/employers/applications", "/employers/orders", "/employers/sign-out", "/files", "/proof", "/confirm"} {
 		if under(path, base) {
 			return true
 		}

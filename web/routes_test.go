@@ -49,6 +49,7 @@ import (
 	"shingle/web/employer"
 	"shingle/web/hooks"
 	"shingle/web/platform"
+	"shingle/web/proof"
 	"shingle/web/route"
 	"shingle/web/site"
 	"shingle/web/staff"
@@ -120,6 +121,8 @@ func newHouse(t testing.TB) *house {
 	money := billing.New(billing.Options{DB: w.DB, Platform: w.Platform, Listings: store, Links: h.links,
 		Stripe: billing.NewStripe("sk_test_none", "http://127.0.0.1:1", log), Secrets: []string{"whsec_none"}, Now: time.Now, Log: log})
 	key := make([]byte, 32)
+	proofs, err := proof.New(key, w.DB, limits, h.links, time.Now)
+	must(err)
 	h.dns = testkit.NewDNS(t)
 	asks := dns.New([]string{h.dns.Addr})
 	h.domains = &domains.Service{DB: w.DB, Platform: w.Platform, Notifier: w.Notifier, Links: h.links, DNS: asks.Fresh(), EdgeHost: "edge.hosting.test", Now: time.Now}
@@ -130,19 +133,19 @@ func newHouse(t testing.TB) *house {
 	archives := &archive.Service{DB: w.DB, Platform: w.Platform, Files: files, Links: h.links, Packs: packs, Operators: h.operators, Now: time.Now}
 	h.privacy = &privacy.Service{DB: w.DB, Platform: w.Platform, People: people, Archive: archives, Candidates: applied, Listings: store, Links: h.links, Key: key, Now: time.Now}
 	pages := &site.Site{Access: door, Privacy: h.privacy, DB: w.DB, Links: h.links, Listings: store, Search: found, Candidates: applied, Packs: packs, Looks: look,
-		Cache: cache, Files: files, Limits: limits, Now: time.Now}
+		Cache: cache, Files: files, Limits: limits, Proof: proofs, Now: time.Now}
 	letters := &mail.Sender{DB: w.DB, Platform: w.Platform, From: "boards@platform.example", PlatformName: "Shingle"}
 	must(letters.Load())
 	h.parts = web.Parts{Boards: w.Boards, Site: pages, Assets: assets, Log: log, Registry: prometheus.NewRegistry(), PlatformHosts: []string{platformHost}, ProbeKey: key,
 		Redirects: &redirects.Store{Now: time.Now}, Hits: &redirects.Hits{Platform: w.Platform, Log: log},
 		Employer: &employer.Employer{DB: w.DB, Links: h.links, Site: pages, Listings: store, Billing: money, Plans: h.plans, Candidates: applied, People: people, Limits: limits, Key: key, Now: time.Now},
 		Admin: &admin.Admin{DB: w.DB, Archive: archives, Privacy: h.privacy, Platform: w.Platform, Boards: w.Boards, Notifier: w.Notifier, Links: h.links, Site: pages, Listings: store, Billing: money,
-			Candidates: applied, Domains: h.domains, Redirects: &redirects.Store{Now: time.Now}, Access: door, Operators: h.operators, Gate: gate, Packs: packs, Looks: look, Files: files, Mail: &mail.Identities{DB: w.DB, Platform: w.Platform, Now: time.Now}, Letters: letters, Plans: h.plans, Now: time.Now},
-		Platform: &platform.Platform{Platform: w.Platform, Operators: h.operators, Gate: gate, Links: h.links, Launcher: launcher, Plans: h.plans},
+			Candidates: applied, Limits: limits, Domains: h.domains, Redirects: &redirects.Store{Now: time.Now}, Access: door, Operators: h.operators, Gate: gate, Packs: packs, Looks: look, Files: files, Mail: &mail.Identities{DB: w.DB, Platform: w.Platform, Now: time.Now}, Letters: letters, Plans: h.plans, Now: time.Now},
+		Platform: &platform.Platform{Proof: proofs, Platform: w.Platform, Operators: h.operators, Gate: gate, Links: h.links, Launcher: launcher, Plans: h.plans},
 		API:      &api.API{DB: w.DB, Links: h.links, Listings: store, Search: found, Site: pages, Now: time.Now},
-		Hooks:    &hooks.Hooks{Inbox: money},
+		Hooks:    &hooks.Hooks{Limits: limits, Inbox: money},
 	}
-	h.parts.Staff = &staff.Staff{Platform: w.Platform, Boards: w.Boards, Notifier: w.Notifier, Domains: h.domains, Plans: h.plans, Links: h.links, Launch: launcher.Launch, Release: money.Release, Allowed: h.parts.Platform.Allowed, Permissions: h.parts.Platform.Permissions, Operators: h.operators}
+	h.parts.Staff = &staff.Staff{Limits: limits, Platform: w.Platform, Boards: w.Boards, Notifier: w.Notifier, Domains: h.domains, Plans: h.plans, Links: h.links, Launch: launcher.Launch, Release: money.Release, Allowed: h.parts.Platform.Allowed, Permissions: h.parts.Platform.Permissions, Operators: h.operators}
 	h.parts.Staff.Session, h.parts.Staff.Release = platform.Session, money.Replay
 	must(pages.Load())
 	must(h.parts.API.Load())

@@ -29,7 +29,7 @@ import (
 // submit posts a form as a session's browser would.
 func (h *house) submit(t *testing.T, host, path, token string, form url.Values) *http.Response {
 	t.Helper()
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+host+":8080"+path, strings.NewReader(form.Encode()))
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+host+":8080"+path, strings.NewReader(form.Encode()+h.proof(t, host, path)))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Accept", "text/html")
 	if token != "" {

@@ -17,6 +17,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"shingle/internal/pow"
 )
 
 // row is one thing that users do.
@@ -132,6 +134,16 @@ func mix(d *draw) request {
 // pdf is the smallest CV that is one by its content.
 var pdf = []byte("%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj 2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n")
 
+// proofOf is the work that a browser does before it sends a form: an easy piece,
+// signed with the key that the processes run with.
+func proofOf(b *board, form string) string {
+	answer, _ := pow.Solve(pow.NewKey(secretKey).New(b.id+"/"+form, 2, time.Now()))
+	return answer
+}
+
+// secretKey is SHINGLE_SECRET_KEY of the processes that are measured.
+var secretKey = bytes.Repeat([]byte{0x6b}, 32)
+
 var applicants atomic.Int64
 
 func apply(d *draw) request {
@@ -142,7 +154,7 @@ func applyAs(d *draw, email string) request {
 	b := d.board()
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)
-	for name, value := range map[string]string{"name": "Ada Applicant", "email": email, "note": "I would like to work for you.", "consent": "1"} {
+	for name, value := range map[string]string{"proof": proofOf(b, "apply"), "name": "Ada Applicant", "email": email, "note": "I would like to work for you.", "consent": "1"} {
 		_ = form.WriteField(name, value)
 	}
 	file, _ := form.CreateFormFile("cv", "cv.pdf")
@@ -154,12 +166,13 @@ func applyAs(d *draw, email string) request {
 }
 
 func post(d *draw) request {
-	form := url.Values{"title": {"Baker of bread and cake"}, "company_name": {fmt.Sprintf("Bread & Sons %d", d.r.Intn(1000))}, "employment_type": {"full_time"}, "workplace": {"on_site"},
+	b := d.board()
+	form := url.Values{"proof": {proofOf(b, "post")}, "title": {"Baker of bread and cake"}, "company_name": {fmt.Sprintf("Bread & Sons %d", d.r.Intn(1000))}, "employment_type": {"full_time"}, "workplace": {"on_site"},
 		"country": {"DE"}, "city": {"Berlin"}, "description": {strings.Repeat("Bake what people like to eat. ", 30)}, "apply_method": {"board"},
 		"email": {fmt.Sprintf("hr-%d@example.org", d.r.Intn(100_000))}}
 	h := d.header()
 	h.Set("Content-Type", "application/x-www-form-urlencoded")
-	return request{method: http.MethodPost, host: d.board().host, path: "/post", header: h, body: []byte(form.Encode())}
+	return request{method: http.MethodPost, host: b.host, path: "/post", header: h, body: []byte(form.Encode())}
 }
 
 var events atomic.Int64

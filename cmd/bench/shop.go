@@ -64,7 +64,7 @@ var session = regexp.MustCompile(`cs_test_[A-Za-z0-9]+`)
 // address that bought.
 func (w *world) buy(ctx context.Context, d *draw, n int64) (string, error) {
 	email := fmt.Sprintf("buyer-%d@example.org", n)
-	preview, err := w.step(ctx, d, "/post", url.Values{"title": {"Baker"}, "company_name": {fmt.Sprintf("Bread & Sons %d", n)}, "employment_type": {"full_time"}, "workplace": {"on_site"},
+	preview, err := w.step(ctx, d, "/post", url.Values{"proof": {proofOf(&w.boards[0], "post")}, "title": {"Baker"}, "company_name": {fmt.Sprintf("Bread & Sons %d", n)}, "employment_type": {"full_time"}, "workplace": {"on_site"},
 		"country": {"DE"}, "city": {"Bremen"}, "description": {strings.Repeat("We bake bread all night and sell it all day. ", 5)}, "apply_method": {"board"}, "email": {email}})
 	if err != nil {
 		return "", err

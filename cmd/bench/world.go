@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -227,7 +228,7 @@ func (w *world) startOthers(ctx context.Context) error {
 	w.cleanups = append(w.cleanups, func() { cancel(); running.Wait() })
 	w.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + w.dir, "SHINGLE_DATA_DIR=" + w.dir, "SHINGLE_DATABASE_URL=" + w.pg.DatabaseURL, "SHINGLE_PLATFORM_DATABASE_URL=" + w.pg.PlatformURL,
 		"SHINGLE_REDIS_URL=" + w.redis, "SHINGLE_BOARD_DOMAIN=localhost", "SHINGLE_PUBLIC_URL=http://localhost:8080", "SHINGLE_STRIPE_KEY=sk_test_bench", "SHINGLE_STRIPE_API_BASE=" + srv.URL,
-		"SHINGLE_STRIPE_WEBHOOK_SECRET=" + w.secret, "SHINGLE_SMTP_URL=smtp://" + l.Addr().String(), "SHINGLE_SECRET_KEY=" + strings.Repeat("6b", 32),
+		"SHINGLE_STRIPE_WEBHOOK_SECRET=" + w.secret, "SHINGLE_SMTP_URL=smtp://" + l.Addr().String(), "SHINGLE_SECRET_KEY=" + hex.EncodeToString(secretKey),
 		// Each request says another caller, so that limits stand where they are.
 		"SHINGLE_TRUSTED_PROXIES=127.0.0.1"}
 	return nil

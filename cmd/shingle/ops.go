@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"shingle/internal/listen"
 	"shingle/web/route"
 )
 
@@ -56,44 +57,21 @@ func ping(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// listenAndServe serves until ctx ends, then lets requests under way finish.
+// listenAndServe serves what the machine's own network asks until ctx ends, then
+// lets requests under way finish.
 func listenAndServe(ctx context.Context, name, addr string, h http.Handler) error {
-	l, err := net.Listen("tcp", addr)
+	return serveAt(ctx, name, addr, listen.New(h, listen.Private))
+}
+
+func serveAt(ctx context.Context, name, addr string, s *listen.Server) error {
+	l, err := listen.TCP(ctx, addr)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	return serveOn(ctx, l, h)
+	return s.Until(ctx, l)
 }
 
+// serveOn is for dev's listeners, which are made before they are named.
 func serveOn(ctx context.Context, l net.Listener, h http.Handler) error {
-	srv := newServer(h)
-	return until(ctx, srv, func() error { return srv.Serve(l) })
-}
-
-const idleTimeout = 120 * time.Second
-
-func newServer(h http.Handler) *http.Server {
-	return &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       60 * time.Second,
-		WriteTimeout:      90 * time.Second,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    32 << 10,
-	}
-}
-
-// until serves until ctx ends, then lets requests under way finish.
-func until(ctx context.Context, srv interface{ Shutdown(context.Context) error }, serve func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		<-ctx.Done()
-		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
-		defer cancel()
-		done <- srv.Shutdown(drain)
-	}()
-	if err := serve(); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return <-done
+	return listen.New(h, listen.Private).Until(ctx, l)
 }

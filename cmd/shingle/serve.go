@@ -19,6 +19,7 @@ import (
 	"shingle/web/employer"
 	"shingle/web/hooks"
 	"shingle/web/platform"
+	"shingle/web/proof"
 	"shingle/web/site"
 	"shingle/web/staff"
 )
@@ -87,19 +88,23 @@ func (a *app) handler(dev *devLinks) (http.Handler, error) {
 		return nil, err
 	}
 	key := a.cfg.Secret()
+	proofs, err := proof.New(key, a.db, a.limits, a.links, time.Now)
+	if err != nil {
+		return nil, err
+	}
 	pages := &site.Site{DB: a.db, Links: a.links, Listings: a.listings, Search: a.search, Candidates: a.candidates, Packs: a.packs, Looks: a.looks,
-		Cache: cache, Files: a.files, Access: a.access, Privacy: a.privacy, Limits: a.limits, Meter: a.meter, Now: time.Now, CacheOn: a.cfg.PageCache}
+		Cache: cache, Files: a.files, Access: a.access, Privacy: a.privacy, Limits: a.limits, Proof: proofs, Meter: a.meter, Now: time.Now, CacheOn: a.cfg.PageCache}
 	parts := web.Parts{Boards: a.boards, Site: pages, Assets: assets, Log: a.log, Registry: a.registry, Tracing: a.tracing, PlatformHosts: []string{a.cfg.PlatformHost},
 		FormTargets: stripeTargets, SignIn: a.consoleTargets(), BoardTargets: a.links.Scheme + "://*." + a.cfg.BoardDomain + a.links.Port, TrustedProxies: a.cfg.TrustedProxies,
 		ProbeKey: key, Redirects: a.redirects, Hits: a.hits,
 		Employer: &employer.Employer{DB: a.db, Links: a.links, Site: pages, Listings: a.listings, Billing: a.billing, Plans: a.plans, Candidates: a.candidates, People: a.people, Limits: a.limits, Key: key, Now: time.Now},
 		Admin: &admin.Admin{DB: a.db, Archive: a.archive, Privacy: a.privacy, Platform: a.platform, Boards: a.boards, Notifier: a.notifier, Links: a.links, Site: pages, Listings: a.listings, Billing: a.billing,
-			Candidates: a.candidates, Domains: a.domains, Redirects: a.redirects, Access: a.access, Operators: a.operators, Gate: a.gate, Packs: a.packs, Looks: a.looks, Files: a.files, Mail: a.identities, Letters: a.sender, Plans: a.plans, MailFrom: a.cfg.MailFrom, Now: time.Now},
-		Platform: &platform.Platform{Platform: a.platform, Operators: a.operators, Gate: a.gate, Links: a.links, Launcher: a.launcher, Plans: a.plans},
+			Candidates: a.candidates, Limits: a.limits, Domains: a.domains, Redirects: a.redirects, Access: a.access, Operators: a.operators, Gate: a.gate, Packs: a.packs, Looks: a.looks, Files: a.files, Mail: a.identities, Letters: a.sender, Plans: a.plans, MailFrom: a.cfg.MailFrom, Now: time.Now},
+		Platform: &platform.Platform{Proof: proofs, Platform: a.platform, Operators: a.operators, Gate: a.gate, Links: a.links, Launcher: a.launcher, Plans: a.plans},
 		API:      &api.API{DB: a.db, Links: a.links, Listings: a.listings, Search: a.search, Site: pages, Limits: a.limits, Meter: a.meter, Calls: plans.NewCalls(a.plans), Log: a.log, Now: time.Now},
-		Hooks:    &hooks.Hooks{Inbox: a.billing, Returns: a.returns, ReturnSecret: a.cfg.MailReturnSecret},
+		Hooks:    &hooks.Hooks{Limits: a.limits, Inbox: a.billing, Returns: a.returns, ReturnSecret: a.cfg.MailReturnSecret},
 	}
-	parts.Staff = &staff.Staff{Platform: a.platform, Boards: a.boards, Notifier: a.notifier, Domains: a.domains, Plans: a.plans, Links: a.links, Launch: a.launcher.Launch, Release: a.billing.Release, Allowed: parts.Platform.Allowed, Permissions: parts.Platform.Permissions, Operators: a.operators}
+	parts.Staff = &staff.Staff{Limits: a.limits, Platform: a.platform, Boards: a.boards, Notifier: a.notifier, Domains: a.domains, Plans: a.plans, Links: a.links, Launch: a.launcher.Launch, Release: a.billing.Release, Allowed: parts.Platform.Allowed, Permissions: parts.Platform.Permissions, Operators: a.operators}
 	parts.Staff.Session, parts.Staff.Release = platform.Session, a.billing.Replay
 	if dev != nil {
 		parts.PlatformHosts = append(parts.PlatformHosts, "localhost", "127.0.0.1")

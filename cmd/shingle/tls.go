@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -14,11 +13,13 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
 
 	"shingle/domains"
 	"shingle/domains/certs"
 	"shingle/internal/fault"
+	"shingle/internal/listen"
 	"shingle/internal/proxies"
 )
 
@@ -68,7 +69,12 @@ func (a *app) listeners(ctx context.Context, h http.Handler) ([]func(context.Con
 		return nil, fmt.Errorf("SHINGLE_TRUSTED_PROXIES: %w", err)
 	}
 	plain := a.certs.Plain(h, a.links.Port, trusted)
-	parts := []func(context.Context) error{func(ctx context.Context) error { return listenAndServe(ctx, "SHINGLE_LISTEN", a.cfg.Listen, plain) }}
+	public := func(h http.Handler) *listen.Server {
+		s := listen.New(h, listen.Public)
+		s.Exempt = trusted.Has
+		return s
+	}
+	parts := []func(context.Context) error{func(ctx context.Context) error { return serveAt(ctx, "SHINGLE_LISTEN", a.cfg.Listen, public(plain)) }}
 	if !a.certs.On() {
 		return parts, nil
 	}
@@ -77,7 +83,7 @@ func (a *app) listeners(ctx context.Context, h http.Handler) ([]func(context.Con
 		a.log.Warn("hosts cannot be read yet", "error", err)
 	}
 	secure := certs.Secure(h)
-	l, err := net.Listen("tcp", a.cfg.TLSListen)
+	l, err := listen.TCP(ctx, a.cfg.TLSListen)
 	if err != nil {
 		return nil, fmt.Errorf("SHINGLE_TLS_LISTEN: %w", err)
 	}
@@ -86,23 +92,21 @@ func (a *app) listeners(ctx context.Context, h http.Handler) ([]func(context.Con
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("SHINGLE_HTTP3: %w", err), l.Close())
 		}
-		srv := &http3.Server{Handler: secure, TLSConfig: http3.ConfigureTLSConfig(a.certs.TLSConfig()), MaxHeaderBytes: 32 << 10,
-			IdleTimeout: idleTimeout, Port: publicPort(a.links.Port)}
+		most := listen.Public
+		srv := &http3.Server{Handler: listen.Timed(most, secure), TLSConfig: http3.ConfigureTLSConfig(a.certs.TLSConfig()), MaxHeaderBytes: most.HeaderBytes, IdleTimeout: most.Idle,
+			QUICConfig: &quic.Config{HandshakeIdleTimeout: most.Header, MaxIdleTimeout: most.Idle, MaxIncomingStreams: int64(most.Streams), MaxIncomingUniStreams: 8}, Port: publicPort(a.links.Port)}
 		secure = announce(srv, secure)
 		parts = append(parts, func(ctx context.Context) error { return serveQUIC(ctx, srv, quic) })
 	}
 	return append(parts,
 		func(ctx context.Context) error { a.certs.Run(ctx); return nil },
-		func(ctx context.Context) error { return serveTLSOn(ctx, l, secure, a.certs.TLSConfig()) }), nil
-}
-
-// serveTLSOn is serveOn over TLS, with HTTP/2.
-func serveTLSOn(ctx context.Context, l net.Listener, h http.Handler, c *tls.Config) error {
-	srv := newServer(h)
-	srv.TLSConfig = c
-	// Failed handshakes are counted; scanners would fill a log with them.
-	srv.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
-	return until(ctx, srv, func() error { return srv.ServeTLS(l, "", "") })
+		func(ctx context.Context) error {
+			srv := public(secure)
+			srv.TLSConfig = a.certs.TLSConfig()
+			// Failed handshakes are counted; scanners would fill a log with them.
+			srv.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
+			return srv.Until(ctx, l)
+		}), nil
 }
 
 // announce tells browsers that HTTP/3 is spoken too.
@@ -114,7 +118,7 @@ func announce(srv *http3.Server, next http.Handler) http.Handler {
 }
 
 func serveQUIC(ctx context.Context, srv *http3.Server, conn net.PacketConn) error {
-	err := until(ctx, srv, func() error { return srv.Serve(conn) })
+	err := listen.Until(ctx, srv, func() error { return srv.Serve(conn) })
 	return errors.Join(err, conn.Close())
 }
 

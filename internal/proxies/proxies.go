@@ -41,7 +41,12 @@ func (l List) Trusts(r *http.Request) bool {
 	if err != nil {
 		return false
 	}
-	peer := at.Addr().Unmap().WithZone("")
+	return l.Has(at.Addr())
+}
+
+// Has reports whether an address is one of them.
+func (l List) Has(a netip.Addr) bool {
+	peer := a.Unmap().WithZone("")
 	for _, n := range l {
 		if n.Contains(peer) {
 			return true

@@ -46,6 +46,8 @@ var files embed.FS
 
 // Admin serves /admin on a board's platform address.
 type Admin struct {
+	// Limits bounds downloads; nil bounds nothing.
+	Limits     *accounts.Limiter
 	DB         *tenant.DB
 	Platform   *tenant.Platform
 	Boards     *tenant.Resolver

@@ -10,6 +10,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/uptrace/bun"
 
+	"shingle/accounts"
 	"shingle/archive"
 	"shingle/authz"
 	"shingle/internal/fault"
@@ -25,7 +26,7 @@ func (a *Admin) exportRoutes() []route.Route {
 		{Method: GET, Path: "/admin/export", Handle: a.exports, Can: can, StepUp: true},
 		{Method: POST, Path: "/admin/export", Handle: a.askExport, Can: can, StepUp: true},
 		{Method: GET, Path: "/admin/export/download", Handle: a.downloadForm, Can: can, StepUp: true},
-		{Method: POST, Path: "/admin/export/download", Handle: a.download, Can: can, StepUp: true},
+		{Method: POST, Path: "/admin/export/download", Handle: route.Limited(a.Limits, accounts.Downloads, a.download), Can: can, StepUp: true},
 		{Method: POST, Path: "/admin/export/:id/link", Handle: a.exportLink, Can: can, StepUp: true},
 		{Method: POST, Path: "/admin/export/:id/delete", Handle: a.deleteExport, Can: can, StepUp: true},
 	}

@@ -41,9 +41,6 @@ const (
 	DocsPath = "/api"
 )
 
-// perMinute is how many requests one address may send to one board in a minute.
-const perMinute = 600
-
 // API serves the boards' public data. Load comes before Mount.
 type API struct {
 	DB       *tenant.DB
@@ -163,7 +160,7 @@ func (a *API) answer(o operation) route.Handler {
 			return fault.New(fault.Internal, "no board")
 		}
 		if a.Limits != nil {
-			err := a.Limits.Allow(c.Request.Context(), accounts.LimitKey(t.ID, "api", accounts.Client{Address: c.ClientIP()}.Network()), accounts.Limit{N: perMinute, Period: time.Minute})
+			err := accounts.Reading.Allow(c.Request.Context(), a.Limits, t.ID, accounts.Client{Address: c.ClientIP()}.Network())
 			if err != nil {
 				a.fail(c, err)
 				return nil

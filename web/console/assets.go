@@ -77,7 +77,7 @@ func LoadAssets() (*Assets, error) {
 }
 
 // sharedScripts are those that boards' pages have, too.
-var sharedScripts = []string{"types.js"}
+var sharedScripts = []string{"types.js", "proof.js"}
 
 // landingFonts are the typefaces of the platform's own page, and of the boards
 // that it shows.

@@ -29,6 +29,7 @@ import (
 	"shingle/listings"
 	"shingle/tenant"
 	"shingle/web/console"
+	"shingle/web/proof"
 	"shingle/web/route"
 	"shingle/web/site"
 )
@@ -79,6 +80,8 @@ func (e *Employer) PublicRoutes() []route.Route {
 		{Method: GET, Path: "/post/:draft/products", Handle: e.products, Can: pub},
 		{Method: POST, Path: "/post/:draft/products", Handle: e.buy, Can: pub},
 		{Method: GET, Path: "/post/:draft/return", Handle: e.paid, Can: pub},
+		{Method: GET, Path: proof.ConfirmPath, Handle: e.confirmForm, Can: pub},
+		{Method: POST, Path: proof.ConfirmPath, Handle: e.confirm, Can: pub},
 		{Method: GET, Path: "/sign-in", Handle: e.signInForm, Can: pub},
 		{Method: POST, Path: "/sign-in", Handle: e.signIn, Can: pub},
 		{Method: POST, Path: "/sign-in/code", Handle: e.code, Can: pub},
@@ -98,11 +101,11 @@ func (e *Employer) DeskRoutes() []route.Route {
 		{Method: POST, Path: "/employers/listings/:id/move", Handle: e.move, Can: in},
 		{Method: POST, Path: "/employers/listings/:id/relist", Handle: e.relist, Can: in},
 		{Method: GET, Path: "/employers/listings/:id/applicants", Handle: e.applicants, Can: in},
-		{Method: GET, Path: "/employers/listings/:id/applicants.csv", Handle: e.applicantsCSV, Can: in},
+		{Method: GET, Path: "/employers/listings/:id/applicants.csv", Handle: route.Limited(e.Limits, accounts.Downloads, e.applicantsCSV), Can: in},
 		{Method: GET, Path: "/employers/applications/:id", Handle: e.application, Can: in},
 		{Method: POST, Path: "/employers/applications/:id/status", Handle: e.setStatus, Can: in},
 		{Method: POST, Path: "/employers/applications/:id/reply", Handle: e.reply, Can: in},
-		{Method: GET, Path: "/employers/applications/:id/cv", Handle: e.cv, Can: in},
+		{Method: GET, Path: "/employers/applications/:id/cv", Handle: route.Limited(e.Limits, accounts.Downloads, e.cv), Can: in},
 		{Method: GET, Path: "/employers/orders", Handle: e.orders, Can: in},
 		{Method: POST, Path: "/employers/sign-out", Handle: e.signOut, Can: in},
 	}

@@ -25,16 +25,10 @@ import (
 	"shingle/themes"
 	"shingle/themes/looks"
 	"shingle/web/console"
+	"shingle/web/proof"
 	"shingle/web/route"
 	"shingle/web/site"
 )
-
-// postLimit bounds how many drafts a network may start on a board.
-var postLimit = accounts.Limit{N: 30, Period: time.Hour}
-
-// addressLimit bounds how many may name one address: it is written to about
-// each, and whoever types it need not own it.
-var addressLimit = accounts.Limit{N: 20, Period: 24 * time.Hour}
 
 // showPost shows the form, filled in as it was typed.
 func (e *Employer) showPost(c *gin.Context, status int, action string, v map[string]string, editing bool, cause error) error {
@@ -58,6 +52,9 @@ func (e *Employer) showPost(c *gin.Context, status int, action string, v map[str
 	p := themes.PostForm{Layout: e.Site.Layout(view, view.Say("post.title")), Form: e.Site.Form(view, action, v, cause), Editing: editing, Products: products,
 		LogoLimit: view.Say("post.logo_limit"), CancelURL: "/employers"}
 	p.Canonical = e.Links.Board(t, "/post")
+	if !editing {
+		p.Proof = proof.Post
+	}
 	if v["workplace"] == "" {
 		v["workplace"], v["employment_type"], v["apply_method"], v["salary_period"] = listings.OnSite, listings.FullTime, listings.ApplyBoard, "year"
 		v["salary_currency"], v["country"] = t.Currency, t.Country
@@ -127,11 +124,24 @@ func (e *Employer) post(c *gin.Context) error {
 	if perr != nil {
 		err = perr
 	}
+	way := proof.Unproven
 	if err == nil {
-		err = e.Limits.Allow(c.Request.Context(), accounts.LimitKey(t.ID, "post", client(c).Network()), postLimit)
+		way, err = e.Site.Proof.Of(c, proof.Post)
+	}
+	if err == nil && way == proof.Unproven {
+		view, verr := e.Site.View(c.Request.Context())
+		if verr != nil {
+			return verr
+		}
+		if err = e.Site.Proof.Hold(c, proof.Post, content.Email, view.Say("held.post", content.Title)); err == nil {
+			return e.Site.Held(c, view, content.Email)
+		}
 	}
 	if err == nil {
-		err = e.Limits.Allow(c.Request.Context(), accounts.LimitKey(t.ID, "post/to", strings.ToLower(content.Email)), addressLimit)
+		err = accounts.Posting.Allow(c.Request.Context(), e.Limits, t.ID, client(c).Network())
+	}
+	if err == nil { // it is written to about each, and whoever types it need not own it
+		err = accounts.PostingFor.Allow(c.Request.Context(), e.Limits, t.ID, strings.ToLower(content.Email))
 	}
 	if err == nil {
 		content.Logo, err = e.storeLogo(c)
@@ -152,9 +162,11 @@ func (e *Employer) post(c *gin.Context) error {
 		})
 	}
 	if err != nil {
-		if fault.Is(err, fault.Invalid) || fault.Is(err, fault.TooMany) {
+		if fault.Is(err, fault.Invalid) || fault.Is(err, fault.TooMany) || fault.Is(err, fault.Conflict) {
+			route.RetryAfter(c, err)
 			return e.showPost(c, route.Status(err), "/post", v, false, err)
 		}
+		e.Site.Proof.GiveBack(c)
 		return err
 	}
 	return route.SeeOther(c, "/post/"+e.draftToken(t.ID, id)+"/preview")

@@ -8,6 +8,7 @@ import (
 	"shingle/accounts"
 	"shingle/internal/fault"
 	"shingle/themes"
+	"shingle/web/proof"
 	"shingle/web/route"
 )
 
@@ -20,6 +21,10 @@ func (e *Employer) signInPage(c *gin.Context, status int, step, action, email st
 	p := themes.SignIn{Layout: e.Site.Layout(v, v.Say("sign_in.title")), Form: e.Site.Form(v, action, map[string]string{"email": email}, err),
 		Step: step, Audience: "employer", Email: email, ResendTo: "/sign-in"}
 	p.Hidden, p.Robots = hidden, "noindex"
+	if step != "confirm" {
+		p.Proof = proof.SignIn
+	}
+	route.RetryAfter(c, err)
 	c.Header("Referrer-Policy", "no-referrer")
 	c.Header("Cache-Control", "no-store")
 	return e.Site.Render(c, v, status, "signin", p)
@@ -40,9 +45,13 @@ func (e *Employer) signInForm(c *gin.Context) error {
 // signIn mails a link and a code; known and unknown addresses get the same answer.
 func (e *Employer) signIn(c *gin.Context) error {
 	email, next := c.PostForm("email"), accounts.LocalPath(c.PostForm("next"), "/employers/desk")
-	ticket, err := e.People.RequestSignIn(c.Request.Context(), email, next, client(c))
+	err := e.Site.Proof.Mails(c, proof.SignIn)
+	ticket := ""
+	if err == nil {
+		ticket, err = e.People.RequestSignIn(c.Request.Context(), email, next, client(c))
+	}
 	if err != nil {
-		if !fault.Is(err, fault.Invalid) && !fault.Is(err, fault.TooMany) {
+		if !fault.Is(err, fault.Invalid) && !fault.Is(err, fault.TooMany) && !fault.Is(err, fault.Conflict) {
 			return err
 		}
 		return e.signInPage(c, route.Status(err), "request", "/sign-in", email, []themes.Hidden{{Name: "next", Value: next}}, err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"shingle/accounts"
 	"shingle/authz"
 	"shingle/internal/fault"
 	"shingle/web/route"
@@ -28,6 +29,8 @@ type Returns interface {
 
 // Hooks serves Stripe's two endpoints and the mail server's on the platform's host.
 type Hooks struct {
+	// Limits bounds what one sender may send; nil bounds nothing.
+	Limits  *accounts.Limiter
 	Inbox   Inbox
 	Returns Returns
 	// ReturnSecret is the mail server's; without one its endpoint is not there.
@@ -37,9 +40,9 @@ type Hooks struct {
 // Routes is every URL of the audience.
 func (h *Hooks) Routes() []route.Route {
 	return []route.Route{
-		{Method: route.POST, Path: "/webhooks/stripe", Handle: h.stripe, Can: authz.Public, Body: 1 << 20},
-		{Method: route.POST, Path: "/webhooks/stripe/connect", Handle: h.stripe, Can: authz.Public, Body: 1 << 20},
-		{Method: route.POST, Path: "/webhooks/mail", Handle: h.mail, Can: authz.Public, Body: 1 << 20},
+		{Method: route.POST, Path: "/webhooks/stripe", Handle: route.Limited(h.Limits, accounts.Webhooks, h.stripe), Can: authz.Public, Body: 1 << 20},
+		{Method: route.POST, Path: "/webhooks/stripe/connect", Handle: route.Limited(h.Limits, accounts.Webhooks, h.stripe), Can: authz.Public, Body: 1 << 20},
+		{Method: route.POST, Path: "/webhooks/mail", Handle: route.Limited(h.Limits, accounts.Webhooks, h.mail), Can: authz.Public, Body: 1 << 20},
 	}
 }
 

@@ -24,6 +24,7 @@ import (
 	"shingle/tenant"
 	"shingle/themes"
 	"shingle/web/console"
+	"shingle/web/proof"
 	"shingle/web/route"
 )
 
@@ -32,6 +33,8 @@ var files embed.FS
 
 // Platform serves the platform's host but for /staff.
 type Platform struct {
+	// Proof judges what strangers send.
+	Proof     *proof.Service
 	Platform  *tenant.Platform
 	Operators *accounts.Operators
 	Gate      *authz.Gate
@@ -70,6 +73,7 @@ func (p *Platform) Routes() []route.Route {
 		{Method: POST, Path: accounts.PathSignUp, Handle: p.confirm, Can: pub},
 		{Method: GET, Path: "/sign-in", Handle: p.signInForm, Can: pub},
 		{Method: POST, Path: "/sign-in", Handle: p.signIn, Can: pub},
+		{Method: GET, Path: proof.Path + ":form", Handle: p.Proof.Challenge(proof.SignIn, proof.SignUp, proof.Reset), Can: authz.Public},
 		{Method: POST, Path: "/sign-in/mail", Handle: p.mailLink, Can: pub},
 		{Method: POST, Path: "/sign-in/code", Handle: p.code, Can: pub},
 		{Method: GET, Path: accounts.PathOperatorLink, Handle: p.linkForm, Can: pub},
@@ -193,6 +197,7 @@ func (p *Platform) form(c *gin.Context, page, title string, data map[string]any,
 			return err
 		}
 		status = route.Status(err)
+		route.RetryAfter(c, err)
 		fields := p.shell.Explain(p.locale(c), err)
 		if len(fields) == 0 {
 			data["Problem"] = p.problem(c, err)
@@ -388,6 +393,9 @@ func (p *Platform) signUp(c *gin.Context) error {
 	email, person := strings.TrimSpace(c.PostForm("email")), c.PostForm("person")
 	err := p.Launcher.Check(c.Request.Context(), d.board(email), "email", email)
 	var ticket string
+	if err == nil {
+		err = p.Proof.Mails(c, proof.SignUp)
+	}
 	if err == nil {
 		ticket, err = p.Operators.RequestSignUp(c.Request.Context(), accounts.SignUp{Email: email, Name: person, Locale: p.locale(c), Data: d}, client(c))
 	}

@@ -10,6 +10,7 @@ import (
 	"shingle/accounts"
 	"shingle/internal/fault"
 	"shingle/tenant"
+	"shingle/web/proof"
 	"shingle/web/route"
 )
 
@@ -28,6 +29,13 @@ func (p *Platform) signInForm(c *gin.Context) error {
 // signIn takes address and password.
 func (p *Platform) signIn(c *gin.Context) error {
 	email, next := c.PostForm("email"), accounts.LocalPath(c.PostForm("next"), "/boards")
+	way, err := p.Proof.Of(c, proof.SignIn)
+	if err == nil && way == proof.Unproven {
+		return p.mailLink(c) // a link by mail takes the password's place
+	}
+	if err != nil {
+		return p.signInPage(c, email, next, err)
+	}
 	in, err := p.Operators.SignInWithPassword(c.Request.Context(), email, c.PostForm("password"), client(c))
 	if err != nil {
 		return p.signInPage(c, email, next, err)
@@ -39,11 +47,14 @@ func (p *Platform) signIn(c *gin.Context) error {
 // mailLink mails a link and a code; the answer is the same for every address.
 func (p *Platform) mailLink(c *gin.Context) error {
 	email, next := c.PostForm("email"), accounts.LocalPath(c.PostForm("next"), "/boards")
-	ticket, err := p.Operators.RequestSignIn(c.Request.Context(), email, next, p.locale(c), client(c))
+	ticket, err := "", p.Proof.Mails(c, proof.SignIn)
+	if err == nil {
+		ticket, err = p.Operators.RequestSignIn(c.Request.Context(), email, next, p.locale(c), client(c))
+	}
 	if err != nil {
 		return p.signInPage(c, email, next, err)
 	}
-	return p.render(c, http.StatusOK, "sent", p.t(c, "sent.title"), map[string]any{"Email": email, "Ticket": ticket, "Action": "/sign-in/code"})
+	return p.render(c, http.StatusOK, "sent", p.t(c, "sent.title"), map[string]any{"Email": email, "Ticket": ticket, "Action": "/sign-in/code", "Instead": c.Request.URL.Path == "/sign-in"})
 }
 
 func (p *Platform) code(c *gin.Context) error { return p.spend(c, "/sign-in/code") }
@@ -69,7 +80,10 @@ func (p *Platform) askResetForm(c *gin.Context) error {
 
 func (p *Platform) askReset(c *gin.Context) error {
 	email := c.PostForm("email")
-	_, err := p.Operators.RequestReset(c.Request.Context(), email, p.locale(c), client(c))
+	err := p.Proof.Mails(c, proof.Reset)
+	if err == nil {
+		_, err = p.Operators.RequestReset(c.Request.Context(), email, p.locale(c), client(c))
+	}
 	data := map[string]any{"Email": email}
 	if err != nil {
 		return p.form(c, "reset_ask", p.t(c, "reset.ask_title"), data, err)

@@ -13,13 +13,16 @@ import (
 	"html/template"
 	"io"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
+	"shingle/accounts"
 	"shingle/authz"
 	"shingle/internal/fault"
 	"shingle/tenant"
@@ -160,14 +163,42 @@ func Fail(c *gin.Context, err error, page ErrorPage, log *slog.Logger) {
 		return
 	}
 	c.Header("Cache-Control", "no-store")
-	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
+	if status == http.StatusServiceUnavailable {
 		c.Header("Retry-After", "10")
 	}
+	RetryAfter(c, err)
 	if WantsJSON(c.Request) {
 		Problem(c, status, err)
 		return
 	}
 	page(c, status, err)
+}
+
+// RetryAfter says in the answer to a fault.TooMany how long to wait, for whoever
+// shows it in a page of their own.
+func RetryAfter(c *gin.Context, err error) {
+	if fault.Is(err, fault.TooMany) {
+		wait := max(accounts.RetryAfter(err), 10*time.Second)
+		c.Header("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+	}
+}
+
+// Limited lets a network do something only so often on a board; without a
+// limiter as often as it likes.
+func Limited(l *accounts.Limiter, class accounts.Class, h Handler) Handler {
+	if l == nil {
+		return h
+	}
+	return func(c *gin.Context) error {
+		board := tenant.Nil
+		if t := tenant.From(c.Request.Context()); t != nil {
+			board = t.ID
+		}
+		if err := class.Allow(c.Request.Context(), l, board, accounts.Client{Address: c.ClientIP()}.Network()); err != nil {
+			return err
+		}
+		return h(c)
+	}
 }
 
 // WantsJSON reports whether the caller prefers JSON over a page.

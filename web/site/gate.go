@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -15,11 +14,9 @@ import (
 	"shingle/internal/fault"
 	"shingle/tenant"
 	"shingle/themes"
+	"shingle/web/proof"
 	"shingle/web/route"
 )
-
-// gateLimit is how often a network may try to get in.
-var gateLimit = accounts.Limit{N: 20, Period: 15 * time.Minute}
 
 // gateRoutes are the ways into a private board; on others they lead home.
 func (s *Site) gateRoutes() []route.Route {
@@ -91,7 +88,7 @@ func (s *Site) forgotten(c *gin.Context) bool {
 // shows lists what a private board shows to everybody: its door with what that
 // is drawn with, its legal pages, and what links in mails end at.
 func (s *Site) shows(c *gin.Context, t *tenant.Tenant, path string) bool {
-	for _, p := range []string{"/enter", "/assets", "/pages", "/alerts/stop", "/alerts/confirm", "/applications/withdraw", yourData, "/sign-in", "/.well-known"} {
+	for _, p := range []string{"/enter", "/proof", "/confirm", "/assets", "/pages", "/alerts/stop", "/alerts/confirm", "/applications/withdraw", yourData, "/sign-in", "/.well-known"} {
 		if rest, ok := strings.CutPrefix(path, p); ok && (rest == "" || rest[0] == '/') {
 			return true
 		}
@@ -121,6 +118,9 @@ func (s *Site) gate(c *gin.Context, status int, next, step string, err error) er
 	p.Nav, p.Footer.Links, p.SearchURL, p.FeedURL, p.PostURL, p.Robots = nil, nil, "", "", "", "noindex, nofollow"
 	p.Hidden = []themes.Hidden{{Name: "next", Value: next}}
 	mode := v.T.Access.Mode
+	if step == "" {
+		p.Proof = proof.Enter
+	}
 	p.Text = v.Say("gate.text." + mode)
 	switch {
 	case step == "sent":
@@ -149,7 +149,10 @@ func (s *Site) gateForm(c *gin.Context) error {
 // enter takes a password, or an address to mail a link to.
 func (s *Site) enter(c *gin.Context) error {
 	ctx, next := c.Request.Context(), c.PostForm("next")
-	err := s.limit(c, "gate", gateLimit)
+	err := s.limit(c, accounts.Entering)
+	if err == nil { // a password has no mail that could confirm it: fewer tries
+		err = s.Proof.Mails(c, proof.Enter)
+	}
 	mode := tenant.From(ctx).Access.Mode
 	if err == nil && mode == access.Email {
 		if err = s.Access.AskMail(ctx, c.PostForm("email"), accounts.LocalPath(next, "/")); err == nil {
@@ -191,7 +194,7 @@ func (s *Site) enterLink(c *gin.Context) error {
 
 // startOIDC sends a visitor to the company's own sign-in.
 func (s *Site) startOIDC(c *gin.Context) error {
-	if err := s.limit(c, "gate", gateLimit); err != nil {
+	if err := s.limit(c, accounts.Entering); err != nil {
 		return err
 	}
 	to, err := s.Access.Start(c.Request.Context(), accounts.LocalPath(c.Query("next"), "/"))

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
@@ -18,20 +17,15 @@ import (
 	"shingle/search"
 	"shingle/tenant"
 	"shingle/themes"
+	"shingle/web/proof"
 	"shingle/web/route"
 )
 
-// Limits for what a stranger may do in a while, by address of the network.
-var (
-	applyLimit  = accounts.Limit{N: 20, Period: time.Hour}
-	alertLimit  = accounts.Limit{N: 20, Period: time.Hour}
-	reportLimit = accounts.Limit{N: 10, Period: time.Hour}
-)
-
 // limit refuses a network that does one thing too often on this board.
-func (s *Site) limit(c *gin.Context, purpose string, l accounts.Limit) error {
-	t := tenant.From(c.Request.Context())
-	return s.Limits.Allow(c.Request.Context(), accounts.LimitKey(t.ID, purpose, accounts.Client{Address: c.ClientIP()}.Network()), l)
+func (s *Site) limit(c *gin.Context, class accounts.Class) error {
+	err := class.Allow(c.Request.Context(), s.Limits, tenant.From(c.Request.Context()).ID, accounts.Client{Address: c.ClientIP()}.Network())
+	route.RetryAfter(c, err)
+	return err
 }
 
 // form is what was typed, with what must change about it, in the page's words.
@@ -88,7 +82,7 @@ func (s *Site) applyForm(c *gin.Context) error {
 }
 
 func (s *Site) showApply(c *gin.Context, v *view, l *listings.Listing, status int, values map[string]string, err error) error {
-	p := themes.ApplyPage{Layout: s.layout(v, v.Say("apply.title", l.Title)), Form: s.form(v, l.Path()+"/apply", values, err), Card: cardOf(v, l),
+	p := themes.ApplyPage{Layout: s.layout(v, v.Say("apply.title", l.Title)), Form: proven(s.form(v, l.Path()+"/apply", values, err), proof.Apply), Card: cardOf(v, l),
 		Consent: s.consent(v, l), PrivacyURL: s.privacyURL(v), Accept: candidates.CVAccept, Limit: v.Say("apply.limit"), BackURL: l.Path()}
 	p.Robots = "noindex"
 	return s.render(c, v, status, "apply", p)
@@ -117,7 +111,19 @@ func (s *Site) apply(c *gin.Context) error {
 	values, f, err := readApplication(c)
 	if err == nil {
 		f.ConsentText = s.consent(v, l)
-		if err = s.limit(c, "apply", applyLimit); err == nil {
+		err = f.Check()
+	}
+	way := proof.Unproven
+	if err == nil {
+		way, err = s.Proof.Of(c, proof.Apply)
+	}
+	if err == nil && way == proof.Unproven {
+		if err = s.Proof.Hold(c, proof.Apply, f.Email, v.Say("held.apply", l.Title)); err == nil {
+			return s.Held(c, v, f.Email)
+		}
+	}
+	if err == nil {
+		if err = s.limit(c, accounts.Applying); err == nil {
 			_, err = s.Candidates.Apply(c.Request.Context(), l.ID, f)
 		}
 	}
@@ -126,6 +132,7 @@ func (s *Site) apply(c *gin.Context) error {
 			return route.SeeOther(c, l.Path())
 		}
 		if !retryable(err) {
+			s.Proof.GiveBack(c)
 			return err
 		}
 		return s.showApply(c, v, l, route.Status(err), values, err)
@@ -231,7 +238,7 @@ func (s *Site) reportForm(c *gin.Context) error {
 }
 
 func (s *Site) showReport(c *gin.Context, v *view, l *listings.Listing, status int, values map[string]string, err error, done bool) error {
-	p := themes.Report{Layout: s.layout(v, v.Say("report.title")), Form: s.form(v, l.Path()+"/report", values, err), Card: cardOf(v, l), Done: done, BackURL: l.Path()}
+	p := themes.Report{Layout: s.layout(v, v.Say("report.title")), Form: proven(s.form(v, l.Path()+"/report", values, err), proof.Report), Card: cardOf(v, l), Done: done, BackURL: l.Path()}
 	p.Robots = "noindex"
 	for _, r := range candidates.Reasons() {
 		p.Reasons = append(p.Reasons, themes.Option{Value: r, Text: v.Say("report.reason." + r), Selected: values["reason"] == r})
@@ -245,12 +252,27 @@ func (s *Site) report(c *gin.Context) error {
 		return err
 	}
 	values := map[string]string{"reason": c.PostForm("reason"), "text": c.PostForm("text"), "email": c.PostForm("email")}
-	if err = s.limit(c, "report", reportLimit); err == nil {
+	way, err := s.Proof.Of(c, proof.Report)
+	if err == nil && way == proof.Unproven {
+		if err = candidates.CheckReport(values["reason"], values["text"], values["email"]); err == nil && values["email"] == "" {
+			err = fault.Invalids(fault.Fields{"email": "report.email.needed"})
+		}
+		if err == nil {
+			if err = s.Proof.Hold(c, proof.Report, values["email"], v.Say("held.report", l.Title)); err == nil {
+				return s.Held(c, v, values["email"])
+			}
+		}
+	}
+	if err == nil {
+		err = s.limit(c, accounts.Reporting)
+	}
+	if err == nil {
 		err = s.DB.Write(c.Request.Context(), func(ctx context.Context, tx bun.IDB) error {
 			return s.Candidates.ReportListing(ctx, tx, l.ID, values["reason"], values["text"], values["email"])
 		})
 	}
 	if err != nil && !retryable(err) {
+		s.Proof.GiveBack(c)
 		return err
 	}
 	return s.showReport(c, v, l, statusOf(err), values, err, err == nil)
@@ -274,7 +296,7 @@ func (s *Site) alertForm(v *view, q search.Query) *themes.AlertForm {
 	if q.Text != "" || q.Location != "" || q.Filtered() {
 		f.Search = v.about(q)
 	}
-	f.Action = "/alerts"
+	f.Action, f.Proof = "/alerts", proof.Alert
 	f.Hidden = []themes.Hidden{{Name: "query", Value: q.Values().Encode()}}
 	return f
 }
@@ -296,7 +318,10 @@ func (s *Site) askAlert(c *gin.Context) error {
 	q.Sort = ""
 	about := v.about(q)
 	email := c.PostForm("email")
-	if err = s.limit(c, "alert", alertLimit); err == nil {
+	if err = s.Proof.Mails(c, proof.Alert); err == nil {
+		err = s.limit(c, accounts.Alerting)
+	}
+	if err == nil {
 		err = s.DB.Write(c.Request.Context(), func(ctx context.Context, tx bun.IDB) error {
 			return s.Candidates.AskAlert(ctx, tx, email, q.Values().Encode(), about)
 		})
@@ -304,7 +329,7 @@ func (s *Site) askAlert(c *gin.Context) error {
 	if err != nil && !retryable(err) {
 		return err
 	}
-	p := themes.AlertPage{Layout: s.layout(v, v.Say("alert.title")), Form: s.form(v, "/alerts", map[string]string{"email": email}, err), Step: "requested", Search: about, Email: email, JobURL: jobsURL(q)}
+	p := themes.AlertPage{Layout: s.layout(v, v.Say("alert.title")), Form: proven(s.form(v, "/alerts", map[string]string{"email": email}, err), proof.Alert), Step: "requested", Search: about, Email: email, JobURL: jobsURL(q)}
 	if err != nil {
 		p.Step = "request"
 		p.Hidden = []themes.Hidden{{Name: "query", Value: q.Values().Encode()}}

@@ -31,6 +31,7 @@ import (
 	"shingle/themes"
 	"shingle/themes/looks"
 	"shingle/web/console"
+	"shingle/web/proof"
 	"shingle/web/route"
 )
 
@@ -51,6 +52,8 @@ type Site struct {
 	Access     *access.Service
 	Privacy    *privacy.Service
 	Limits     *accounts.Limiter
+	// Proof judges what strangers send.
+	Proof *proof.Service
 	// Meter counts the pages that visitors are shown; nil counts nothing.
 	Meter *meter.Meter
 	Now   func() time.Time
@@ -94,7 +97,8 @@ func (s *Site) Routes() []route.Route {
 		{Method: POST, Path: "/alerts/confirm", Handle: s.confirmAlert, Can: pub},
 		{Method: GET, Path: "/alerts/stop", Handle: s.stopAlertForm, Can: pub},
 		{Method: POST, Path: "/alerts/stop", Handle: s.stopAlert, Can: pub},
-		{Method: GET, Path: "/suggest", Handle: s.suggest, Can: pub},
+		{Method: GET, Path: "/suggest", Handle: route.Limited(s.Limits, accounts.Typing, s.suggest), Can: pub},
+		{Method: GET, Path: proof.Path + ":form", Handle: s.Proof.Challenge(proof.Apply, proof.Post, proof.Report, proof.Alert, proof.SignIn, proof.Enter), Can: pub},
 		{Method: GET, Path: "/pages/:page", Handle: s.viewed(s.cached(s.page)), Can: pub},
 		{Method: GET, Path: "/feed.rss", Handle: s.cached(s.rss), Can: pub},
 		{Method: GET, Path: "/feed.json", Handle: s.cached(s.jsonFeed), Can: pub},

@@ -37,6 +37,8 @@ var files embed.FS
 
 // Staff serves /staff on the platform's host.
 type Staff struct {
+	// Limits bounds downloads; nil bounds nothing.
+	Limits   *accounts.Limiter
 	Platform *tenant.Platform
 	Boards   *tenant.Resolver
 	Notifier *tenant.Notifier
@@ -75,7 +77,7 @@ func (s *Staff) Routes() []route.Route {
 	return slices.Concat(s.planRoutes(), []route.Route{
 		{Method: GET, Path: "/staff", Handle: s.home, Can: authz.Can("board", "read")},
 		{Method: GET, Path: "/staff/boards", Handle: s.boards, Can: authz.Can("board", "read")},
-		{Method: GET, Path: "/staff/boards.csv", Handle: s.boardsCSV, Can: authz.Can("board", "read"), StepUp: true},
+		{Method: GET, Path: "/staff/boards.csv", Handle: route.Limited(s.Limits, accounts.Downloads, s.boardsCSV), Can: authz.Can("board", "read"), StepUp: true},
 		{Method: GET, Path: "/staff/boards/new", Handle: s.newBoard, Can: authz.Can("board", "create")},
 		{Method: POST, Path: "/staff/boards", Handle: s.createBoard, Can: authz.Can("board", "create")},
 		{Method: GET, Path: "/staff/boards/:id", Handle: s.board, Can: authz.Can("board", "read")},
@@ -83,38 +85,38 @@ func (s *Staff) Routes() []route.Route {
 		{Method: POST, Path: "/staff/boards/:id/resume", Handle: s.resume, Can: authz.Can("board", "suspend"), StepUp: true},
 		{Method: POST, Path: "/staff/boards/:id/fee", Handle: s.fee, Can: authz.Can("board", "fee"), StepUp: true},
 		{Method: GET, Path: "/staff/boards/:id/timeline", Handle: s.timeline, Can: authz.Can("audit", "read")},
-		{Method: GET, Path: "/staff/boards/:id/timeline.csv", Handle: s.timelineCSV, Can: authz.Can("audit", "read"), StepUp: true},
+		{Method: GET, Path: "/staff/boards/:id/timeline.csv", Handle: route.Limited(s.Limits, accounts.Downloads, s.timelineCSV), Can: authz.Can("audit", "read"), StepUp: true},
 		{Method: POST, Path: "/staff/boards/:id/notes", Handle: s.note, Can: authz.Can("board", "note")},
 		{Method: POST, Path: "/staff/boards/:id/act-as", Handle: s.impersonate, Can: authz.Can("board", "impersonate"), StepUp: true},
 		{Method: POST, Path: "/staff/boards/:id/act-as/:visit/enter", Handle: s.enterAs, Can: authz.Can("board", "impersonate"), StepUp: true},
 		{Method: POST, Path: "/staff/boards/:id/act-as/:visit/end", Handle: s.leaveAs, Can: authz.Can("board", "impersonate")},
 		{Method: GET, Path: "/staff/search", Handle: s.find, Can: authz.Can("board", "read")},
 		{Method: GET, Path: "/staff/figures", Handle: s.figures, Can: authz.Can("board", "read")},
-		{Method: GET, Path: "/staff/figures.csv", Handle: s.figuresCSV, Can: authz.Can("board", "read"), StepUp: true},
+		{Method: GET, Path: "/staff/figures.csv", Handle: route.Limited(s.Limits, accounts.Downloads, s.figuresCSV), Can: authz.Can("board", "read"), StepUp: true},
 		{Method: GET, Path: "/staff/flags", Handle: s.flags, Can: authz.Can("flag", "read")},
-		{Method: GET, Path: "/staff/flags.csv", Handle: s.flagsCSV, Can: authz.Can("flag", "read"), StepUp: true},
+		{Method: GET, Path: "/staff/flags.csv", Handle: route.Limited(s.Limits, accounts.Downloads, s.flagsCSV), Can: authz.Can("flag", "read"), StepUp: true},
 		{Method: POST, Path: "/staff/flags", Handle: s.setFlag, Can: authz.Can("flag", "write")},
 		{Method: GET, Path: "/staff/announcements", Handle: s.announcements, Can: authz.Can("announcement", "read")},
-		{Method: GET, Path: "/staff/announcements.csv", Handle: s.announcementsCSV, Can: authz.Can("announcement", "read"), StepUp: true},
+		{Method: GET, Path: "/staff/announcements.csv", Handle: route.Limited(s.Limits, accounts.Downloads, s.announcementsCSV), Can: authz.Can("announcement", "read"), StepUp: true},
 		{Method: POST, Path: "/staff/announcements", Handle: s.announce, Can: authz.Can("announcement", "write")},
 		{Method: POST, Path: "/staff/announcements/:id/withdraw", Handle: s.withdraw, Can: authz.Can("announcement", "write")},
-		{Method: GET, Path: "/staff/domains.csv", Handle: s.domainsCSV, Can: authz.Can("domain", "read"), StepUp: true},
+		{Method: GET, Path: "/staff/domains.csv", Handle: route.Limited(s.Limits, accounts.Downloads, s.domainsCSV), Can: authz.Can("domain", "read"), StepUp: true},
 		{Method: GET, Path: "/staff/domains", Handle: s.domains, Can: authz.Can("domain", "read")},
 		{Method: POST, Path: "/staff/boards/:id/release-host", Handle: s.releaseDomain, Can: authz.Can("domain", "write")},
 		{Method: GET, Path: "/staff/orders", Handle: s.orders, Can: authz.Can("order", "read")},
-		{Method: GET, Path: "/staff/orders.csv", Handle: s.ordersCSV, Can: authz.Can("order", "read"), StepUp: true},
-		{Method: GET, Path: "/staff/tasks.csv", Handle: s.tasksCSV, Can: authz.Can("task", "read"), StepUp: true},
+		{Method: GET, Path: "/staff/orders.csv", Handle: route.Limited(s.Limits, accounts.Downloads, s.ordersCSV), Can: authz.Can("order", "read"), StepUp: true},
+		{Method: GET, Path: "/staff/tasks.csv", Handle: route.Limited(s.Limits, accounts.Downloads, s.tasksCSV), Can: authz.Can("task", "read"), StepUp: true},
 		{Method: POST, Path: "/staff/tasks/bulk", Handle: s.bulkTasks, Can: authz.Can("task", "retry")},
 		{Method: GET, Path: "/staff/tasks", Handle: s.tasks, Can: authz.Can("task", "read")},
 		{Method: POST, Path: "/staff/tasks/:board/:id/retry", Handle: s.retry, Can: authz.Can("task", "retry")},
 		{Method: POST, Path: "/staff/tasks/:board/:id/discard", Handle: s.discard, Can: authz.Can("task", "retry")},
 		{Method: GET, Path: "/staff/events", Handle: s.events, Can: authz.Can("event", "read")},
-		{Method: GET, Path: "/staff/events.csv", Handle: s.eventsCSV, Can: authz.Can("event", "read"), StepUp: true},
+		{Method: GET, Path: "/staff/events.csv", Handle: route.Limited(s.Limits, accounts.Downloads, s.eventsCSV), Can: authz.Can("event", "read"), StepUp: true},
 		{Method: GET, Path: "/staff/events/:id", Handle: s.event, Can: authz.Can("event", "read")},
 		{Method: POST, Path: "/staff/events/:id/apply", Handle: s.applyEvent, Can: authz.Can("event", "apply")},
 		{Method: GET, Path: "/staff/mail", Handle: s.mail, Can: authz.Can("mail", "read")},
-		{Method: GET, Path: "/staff/mail/log.csv", Handle: s.mailCSV, Can: authz.Can("mail", "read"), StepUp: true},
-		{Method: GET, Path: "/staff/mail/suppressed.csv", Handle: s.suppressedCSV, Can: authz.Can("mail", "read"), StepUp: true},
+		{Method: GET, Path: "/staff/mail/log.csv", Handle: route.Limited(s.Limits, accounts.Downloads, s.mailCSV), Can: authz.Can("mail", "read"), StepUp: true},
+		{Method: GET, Path: "/staff/mail/suppressed.csv", Handle: route.Limited(s.Limits, accounts.Downloads, s.suppressedCSV), Can: authz.Can("mail", "read"), StepUp: true},
 		{Method: GET, Path: "/staff/mail/suppressed", Handle: s.suppressed, Can: authz.Can("mail", "read")},
 		{Method: POST, Path: "/staff/mail/suppressed/lift", Handle: s.liftSuppression, Can: authz.Can("mail", "write")},
 	}, s.teamRoutes(), s.auditRoutes())
