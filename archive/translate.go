@@ -68,14 +68,14 @@ func (in *intake) fileKey(table string, v json.RawMessage) (json.RawMessage, err
 	return compact(in.board.String() + "/" + in.ids(key))
 }
 
-var ownFile = regexp.MustCompile(`/files/logos/[0-9a-f-]{36}\.`)
+var ownFile = regexp.MustCompile(`/(?:files|x)/logos/[0-9a-f-]{36}\.`)
 
 // links makes a text's links to the old platform address and to the board's own
 // pictures lead to the new ones. A board's own host stays: it moves along once
 // it is proven here. v is JSON as it stands.
 func (in *intake) links(v json.RawMessage) json.RawMessage {
 	s := string(v)
-	if !in.kept && strings.Contains(s, "/files/logos/") {
+	if !in.kept && strings.Contains(s, "/logos/") {
 		s = ownFile.ReplaceAllStringFunc(s, in.ids)
 	}
 	if in.host == in.head.Board.Host || in.head.Board.Host == "" || !strings.Contains(s, "://"+in.head.Board.Host) {

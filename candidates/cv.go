@@ -160,14 +160,18 @@ const cvLinkFor = 7 * 24 * time.Hour
 // CVToken signs a link to one CV of one listing, good until expires. It opens
 // nothing by itself: the employer signs in as well.
 func (s *Service) CVToken(board tenant.ID, listing, application uuid.UUID, expires time.Time) string {
-	var exp [8]byte
-	binary.BigEndian.PutUint64(exp[:], uint64(expires.Unix())) // #nosec G115 -- a date
-	return base64.RawURLEncoding.EncodeToString(append(exp[:], s.cvMAC(board, listing, application, exp[:])...))
+	return s.cvToken("cv link v1", board, listing, application, expires)
 }
 
-func (s *Service) cvMAC(board tenant.ID, listing, application uuid.UUID, exp []byte) []byte {
+func (s *Service) cvToken(purpose string, board tenant.ID, listing, application uuid.UUID, expires time.Time) string {
+	var exp [8]byte
+	binary.BigEndian.PutUint64(exp[:], uint64(expires.Unix())) // #nosec G115 -- a date
+	return base64.RawURLEncoding.EncodeToString(append(exp[:], s.cvMAC(purpose, board, listing, application, exp[:])...))
+}
+
+func (s *Service) cvMAC(purpose string, board tenant.ID, listing, application uuid.UUID, exp []byte) []byte {
 	m := hmac.New(sha256.New, s.Key)
-	m.Write([]byte("cv link v1"))
+	m.Write([]byte(purpose))
 	m.Write(board[:])
 	m.Write(listing[:])
 	m.Write(application[:])
@@ -178,8 +182,12 @@ func (s *Service) cvMAC(board tenant.ID, listing, application uuid.UUID, exp []b
 // checkCVToken answers fault.NotFound for a link that we did not make and
 // fault.Gone for one that is too old.
 func (s *Service) checkCVToken(board tenant.ID, listing, application uuid.UUID, token string) error {
+	return s.checkToken("cv link v1", board, listing, application, token)
+}
+
+func (s *Service) checkToken(purpose string, board tenant.ID, listing, application uuid.UUID, token string) error {
 	raw, err := base64.RawURLEncoding.DecodeString(token)
-	if err != nil || len(raw) != 28 || !hmac.Equal(raw[8:], s.cvMAC(board, listing, application, raw[:8])) {
+	if err != nil || len(raw) != 28 || !hmac.Equal(raw[8:], s.cvMAC(purpose, board, listing, application, raw[:8])) {
 		return fault.New(fault.NotFound, "no such CV")
 	}
 	if s.Now().After(time.Unix(int64(binary.BigEndian.Uint64(raw[:8])), 0)) { // #nosec G115 -- signed above

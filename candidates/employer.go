@@ -147,6 +147,34 @@ func (s *Service) CV(ctx context.Context, person, id uuid.UUID, token string) (*
 	return a, r, err
 }
 
+// linkFor is how long the link of CVLink lives: the way from one host to another.
+const linkFor = time.Minute
+
+// CVLink signs the way to a CV on the host of uploads, where no session is known.
+func (s *Service) CVLink(board tenant.ID, listing, application uuid.UUID) string {
+	return s.cvToken("cv file v1", board, listing, application, s.Now().Add(linkFor))
+}
+
+// LinkedCV opens the CV of a link that CVLink made for this board. The caller
+// closes the reader. It opens its own transaction. Kinds: fault.NotFound, fault.Gone.
+func (s *Service) LinkedCV(ctx context.Context, id uuid.UUID, token string) (*Application, io.ReadCloser, error) {
+	a := new(Application)
+	err := s.DB.Read(ctx, func(ctx context.Context, tx bun.IDB) error {
+		if err := tenant.One(ctx, tx.NewSelect().Model(a).Where("a.id = ?", id), "application"); err != nil {
+			return err
+		}
+		return s.checkToken("cv file v1", tenant.From(ctx).ID, a.ListingID, a.ID, token)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	if a.CVKey == "" {
+		return nil, nil, fault.New(fault.Gone, "cv.erased")
+	}
+	r, err := s.openCV(ctx, a.CVKey)
+	return a, r, err
+}
+
 // WriteCSV writes applications for a spreadsheet. Cells that a spreadsheet
 // would take for a formula are set off with an apostrophe.
 func WriteCSV(w io.Writer, rows []Application) error {

@@ -19,7 +19,7 @@ import (
 // refused names hosts that can't be a board's: the platform's own, and all that
 // lies beside or under them.
 func (s *Service) refused(t *tenant.Tenant, host string) bool {
-	for _, own := range []string{s.Links.PlatformHost, s.Links.BoardDomain, s.EdgeHost, t.PlatformHost, "localhost"} {
+	for _, own := range []string{s.Links.PlatformHost, s.Links.BoardDomain, s.EdgeHost, s.FilesHost, t.PlatformHost, "localhost"} {
 		if own == "" {
 			continue
 		}

@@ -106,6 +106,8 @@ type Service struct {
 	Resolvers []Lookup
 	// EdgeHost is what hosts are pointed at; a board's platform address when empty.
 	EdgeHost string
+	// FilesHost serves uploads: no board has it.
+	FilesHost string
 	// EdgeAddresses are for zones' own names, where DNS knows no CNAME.
 	EdgeAddresses []netip.Addr
 	// CAs are the authorities' names in CAA records, ours by preference first. It

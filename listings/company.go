@@ -30,7 +30,7 @@ type Company struct {
 	Industry string    `bun:"industry"`
 	Size     string    `bun:"size"`
 	Location string    `bun:"location"`
-	// LogoKey is the blob of the logo, served at /files/<key>; "" for none.
+	// LogoKey is the blob of the logo, served at /x/<key>; "" for none.
 	LogoKey   string    `bun:"logo_key"`
 	CreatedAt time.Time `bun:"created_at"`
 	UpdatedAt time.Time `bun:"updated_at"`

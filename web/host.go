@@ -25,6 +25,8 @@ type byHost struct {
 	platform      http.Handler
 	board         http.Handler
 	trusted       proxies.List
+	filesHost     string // "" for none
+	files         http.Handler
 }
 
 func (h *byHost) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -34,8 +36,13 @@ func (h *byHost) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header()["Strict-Transport-Security"] = valueHSTS
 	}
 	var space [256]byte
-	if h.platformHosts[string(tenant.NormaliseHost(space[:0], r.Host))] {
+	host := tenant.NormaliseHost(space[:0], r.Host)
+	if h.platformHosts[string(host)] {
 		h.platform.ServeHTTP(w, r)
+		return
+	}
+	if h.filesHost != "" && string(host) == h.filesHost {
+		h.files.ServeHTTP(w, r)
 		return
 	}
 	h.board.ServeHTTP(w, r)
@@ -93,7 +100,7 @@ func (p *Parts) toRightHost(c *gin.Context, t *tenant.Tenant) {
 // staysThere reports what the platform address answers itself: sign-in, the
 // desk behind it, previews, and the files that they are drawn with.
 func staysThere(path string) bool {
-	for _, base := range []string{"/sign-in", "/preview", "/employers/desk", "/employers/listings", "/employers/applications", "/employers/orders", "/employers/sign-out", "/files", "/proof", "/confirm"} {
+	for _, base := range []string{"/sign-in", "/preview", "/employers/desk", "/employers/listings", "/employers/applications", "/employers/orders", "/employers/sign-out", "/files", "/x", "/proof", "/confirm"} {
 		if under(path, base) {
 			return true
 		}

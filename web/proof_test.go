@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/uptrace/bun"
 
@@ -450,4 +451,16 @@ func TestEveryLimitHoldsOnItsRoute(t *testing.T) {
 			}
 		}
 	}
+}
+
+// applied is the one application that there is.
+func (h *house) applied(t *testing.T) (id, listing uuid.UUID) {
+	t.Helper()
+	err := h.Platform.Read(t.Context(), func(ctx context.Context, tx bun.IDB) error {
+		return tx.NewRaw(`SELECT id, listing_id FROM applications`).Scan(ctx, &id, &listing)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id, listing
 }

@@ -57,6 +57,8 @@ type Parts struct {
 	// BoardTargets are the boards' platform addresses, where the sign-in's form
 	// ends: it hands an operator over to a board's console.
 	BoardTargets string
+	// FilesHost serves uploads and nothing else; "" leaves them on the boards' hosts.
+	FilesHost string
 	// FilesOrigin is where pictures come from besides a page's own host; "" for nowhere.
 	FilesOrigin string
 	// Redirects are boards' old addresses; Hits counts their uses.
@@ -88,6 +90,12 @@ func New(p Parts) (http.Handler, error) {
 		return nil, err
 	}
 	h := &byHost{platformHosts: map[string]bool{}, platform: platformEngine, board: board, trusted: trusted}
+	if p.FilesHost != "" {
+		if h.files, err = p.filesEngine(watch); err != nil {
+			return nil, err
+		}
+		h.filesHost = string(tenant.NormaliseHost(nil, p.FilesHost))
+	}
 	for _, host := range p.PlatformHosts {
 		h.platformHosts[string(tenant.NormaliseHost(nil, host))] = true
 	}

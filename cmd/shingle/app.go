@@ -225,7 +225,7 @@ func (a *app) operatorFactors() error {
 }
 
 func (a *app) newDomains() (*domains.Service, error) {
-	s := &domains.Service{DB: a.db, Platform: a.platform, Notifier: a.notifier, Links: a.links, DNS: a.dns.Fresh(), EdgeHost: a.cfg.EdgeHost,
+	s := &domains.Service{DB: a.db, Platform: a.platform, Notifier: a.notifier, Links: a.links, DNS: a.dns.Fresh(), EdgeHost: a.cfg.EdgeHost, FilesHost: a.cfg.FilesHost,
 		Probe: domains.NewProbe(a.cfg.Secret()), ProbeBase: domains.NewBaseProbe(a.cfg.Secret()), Now: time.Now}
 	for _, r := range a.dns.Each() {
 		s.Resolvers = append(s.Resolvers, r)

@@ -333,7 +333,7 @@ func (w *devWorld) settings() map[string]string {
 		"SHINGLE_PLATFORM_DATABASE_URL": c.PlatformDatabaseURL, "SHINGLE_LISTEN_DATABASE_URL": c.ListenDatabaseURL, "SHINGLE_MIGRATE_DATABASE_URL": c.MigrateDatabaseURL,
 		"SHINGLE_REDIS_URL": c.RedisURL, "SHINGLE_TYPESENSE_URL": c.TypesenseURL, "SHINGLE_TYPESENSE_KEY": c.TypesenseKey, "SHINGLE_STRIPE_KEY": c.StripeKey,
 		"SHINGLE_STRIPE_API_BASE": c.StripeAPIBase, "SHINGLE_STRIPE_WEBHOOK_SECRET": strings.Join(c.StripeWebhookSecrets, ","), "SHINGLE_SMTP_URL": c.SMTPURL,
-		"SHINGLE_EDGE_HOST": c.EdgeHost, "SHINGLE_EDGE_ADDRESSES": strings.Join(c.EdgeAddresses, ","), "SHINGLE_DNS_SERVERS": strings.Join(c.DNSServers, ","),
+		"SHINGLE_EDGE_HOST": c.EdgeHost, "SHINGLE_FILES_HOST": c.FilesHost, "SHINGLE_EDGE_ADDRESSES": strings.Join(c.EdgeAddresses, ","), "SHINGLE_DNS_SERVERS": strings.Join(c.DNSServers, ","),
 		"SHINGLE_SECRET_KEY": c.SecretKey, "SHINGLE_BLOB_URL": c.BlobURL,
 	} {
 		if v != "" {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -106,6 +107,11 @@ func (a *app) handler(dev *devLinks) (http.Handler, error) {
 	}
 	parts.Staff = &staff.Staff{Limits: a.limits, Platform: a.platform, Boards: a.boards, Notifier: a.notifier, Domains: a.domains, Plans: a.plans, Links: a.links, Launch: a.launcher.Launch, Release: a.billing.Release, Allowed: parts.Platform.Allowed, Permissions: parts.Platform.Permissions, Operators: a.operators}
 	parts.Staff.Session, parts.Staff.Release = platform.Session, a.billing.Replay
+	if a.cfg.FilesHost != "" {
+		parts.FilesHost = a.cfg.FilesHost
+		parts.FilesOrigin = strings.TrimSuffix(a.links.Host(a.cfg.FilesHost, ""), "/")
+		pages.FilesOrigin = parts.FilesOrigin
+	}
 	if dev != nil {
 		parts.PlatformHosts = append(parts.PlatformHosts, "localhost", "127.0.0.1")
 		parts.FormTargets += " " + dev.stripe

@@ -62,7 +62,7 @@ func (r *Redirect) External() bool { return r.Target != "" && !strings.HasPrefix
 type Store struct{ Now func() time.Time }
 
 // reserved paths are answered before any redirect could be.
-var reserved = []string{"/admin", "/assets", "/api", "/files", "/sign-in", "/.well-known"}
+var reserved = []string{"/admin", "/assets", "/api", "/files", "/x", "/sign-in", "/.well-known"}
 
 // standing pages exist on every board: a redirect of one would never be used.
 var standing = []string{"/jobs", "/companies", "/employers", "/post", "/feed.rss", "/feed.json", "/sitemap.xml", "/robots.txt", "/suggest", "/alerts", "/favicon.ico", "/enter"}

@@ -67,6 +67,8 @@ type Config struct {
 	BlobURL   string `env:"SHINGLE_BLOB_URL" secret:"url"`
 	// BackupKey holds age keys: public ones for backup, a private one for restore.
 	BackupKey string `env:"SHINGLE_BACKUP_KEY" secret:"all"`
+	// FilesHost serves what people upload, and nothing else.
+	FilesHost string `env:"SHINGLE_FILES_HOST"`
 
 	// OIDC is the provider that operators may sign in at, besides the platform's
 	// own ways.
@@ -188,6 +190,7 @@ func (c *Config) defaults(mode string) {
 	c.PlatformHost = strings.ToLower(strings.TrimSuffix(c.PlatformHost, "."))
 	c.BoardDomain = strings.ToLower(strings.Trim(c.BoardDomain, "."))
 	c.EdgeHost = strings.ToLower(strings.Trim(c.EdgeHost, "."))
+	c.FilesHost = strings.ToLower(strings.Trim(c.FilesHost, "."))
 	_, port, _ := net.SplitHostPort(c.Listen)
 	if mode == "dev" || c.PlatformHost == "platform.localhost" {
 		if c.BoardDomain == "" {
@@ -374,6 +377,14 @@ func (c *Config) check(mode string, before Problems) Problems {
 	local := c.BoardDomain == "localhost" || strings.HasSuffix(c.BoardDomain, ".localhost")
 	if mode == "serve" && !local && (c.PlatformHost == c.BoardDomain || strings.HasSuffix(c.PlatformHost, "."+c.BoardDomain)) {
 		bad("SHINGLE_BOARD_DOMAIN holds the platform's own host: boards need another registrable domain, or their pages could set cookies for the platform")
+	}
+	if h := c.FilesHost; h != "" {
+		if h == c.PlatformHost || h == c.BoardDomain || strings.HasSuffix(h, "."+c.BoardDomain) && !local || strings.ContainsAny(h, ":/") {
+			bad("SHINGLE_FILES_HOST is a host of its own, without scheme and port: neither the platform's, nor under SHINGLE_BOARD_DOMAIN")
+		}
+		if c.TLSListen != "" {
+			bad("SHINGLE_FILES_HOST has no certificate of Shingle's: end its TLS at a proxy, and leave SHINGLE_TLS_LISTEN empty")
+		}
 	}
 	return p
 }

@@ -148,7 +148,7 @@ func thrown(d *runtime.ExceptionDetails) string {
 	return fmt.Sprintf("%s (%s:%d)", text, d.URL, d.LineNumber+1)
 }
 
-var refusedByPolicy = regexp.MustCompile(`Content Security Policy|Content-Security-Policy`)
+var refusedByPolicy = regexp.MustCompile(`Content Security Policy|Content-Security-Policy|Trusted(HTML|Script)`)
 
 // findChromium prefers the build without windows: the same engine, at under half
 // the processor time of a whole browser that hides them.

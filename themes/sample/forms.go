@@ -35,7 +35,7 @@ func (b board) small() []Shot {
 		out = append(out, Shot{"data-" + step, "yourdata", d})
 	}
 	for _, step := range []string{"sent", "confirm", "over"} {
-		out = append(out, Shot{"held-" + step, "held", themes.HeldPage{Layout: b.layout("x"), Form: form(), Step: step, Email: "mira@example.com", Hours: 24, HomeURL: "/"}})
+		out = append(out, Shot{"held-" + step, "held", themes.HeldPage{Layout: b.layout("x"), Form: form(), Step: step, Email: "mira@example.com", Hours: 24, HomeURL: "/jobs"}})
 	}
 	for _, step := range []string{"request", "over", "sent", "confirm"} {
 		out = append(out, Shot{"gate-" + step, "gate", themes.Gate{Layout: b.layout("x"), Form: form(), Heading: b.layout("x").Board.Name, Text: "…", Field: "password", Label: "…", Type: "password", Button: "…"}})

@@ -63,7 +63,7 @@ func smoke(t *testing.T, locale string) {
 	}
 	gin.SetMode(gin.TestMode)
 	e := gin.New()
-	e.Use(route.ConsoleHeaders(""))
+	e.Use(route.ConsoleHeaders("", ""))
 	e.GET(console.AssetPath, assets.Serve)
 	op := uuid.New()
 	guard := func(c *gin.Context, p authz.Permission) error {

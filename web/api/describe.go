@@ -111,7 +111,7 @@ func exampleAnswers() map[string]any {
 	const home = "https://jobs.example"
 	published, updated := time.Date(2026, 11, 2, 9, 30, 0, 0, time.UTC), time.Date(2026, 11, 5, 14, 0, 0, 0, time.UTC)
 	ref := CompanyRef{Slug: "tidewater-labs", Name: "Tidewater Labs", URL: home + "/companies/tidewater-labs",
-		Website: "https://tidewater.example", LogoURL: home + "/files/logos/tidewater.png"}
+		Website: "https://tidewater.example", LogoURL: home + "/x/logos/tidewater.png"}
 	usd := func(n int64, text string) *Money { return &Money{Amount: n, Currency: "USD", Decimals: 2, Text: text} }
 	category := CategoryRef{Slug: "engineering", Name: "Engineering", URL: home + "/categories/engineering"}
 	job := Job{ID: "7Hq2mX9kPz4", URL: home + "/jobs/backend-engineer-7Hq2mX9kPz4", Title: "Backend engineer", Company: ref, Category: &category,
@@ -130,7 +130,7 @@ func exampleAnswers() map[string]any {
 	whole.AboutHTML, whole.AboutText = "<p>We build tools for harbours.</p>", "We build tools for harbours."
 	values := func(vs ...FacetValue) []FacetValue { return append([]FacetValue{}, vs...) }
 	return map[string]any{
-		"getBoard": Board{Name: "Harbor Jobs", Tagline: "Work by the water", URL: home + "/", LogoURL: home + "/files/logo.svg", Locale: "en", Currency: "USD",
+		"getBoard": Board{Name: "Harbor Jobs", Tagline: "Work by the water", URL: home + "/", LogoURL: home + "/x/logo.svg", Locale: "en", Currency: "USD",
 			Country: "US", TimeZone: "Europe/Lisbon", PostURL: home + "/post", FeedURL: home + "/feed.rss", Counts: Counts{Jobs: 128, Companies: 31, Categories: 9}},
 		"listJobs": JobList{Jobs: []Job{listed}, Total: 42, Page: 2, Pages: 3, Limit: 20,
 			Links: PageLinks{Self: home + Base + "/jobs?page=2&q=engineer", Next: home + Base + "/jobs?page=3&q=engineer", Prev: home + Base + "/jobs?q=engineer"},

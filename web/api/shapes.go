@@ -48,7 +48,7 @@ type CompanyRef struct {
 	Name    string `json:"name" doc:"The company's name." example:"Tidewater Labs"`
 	URL     string `json:"url" format:"uri" doc:"The company's page on the board." example:"https://jobs.example/companies/tidewater-labs"`
 	Website string `json:"website,omitempty" format:"uri" doc:"The company's own site." example:"https://tidewater.example"`
-	LogoURL string `json:"logo_url,omitempty" format:"uri" doc:"The company's logo. Left out when it has none: show its initials." example:"https://jobs.example/files/logos/tidewater.png"`
+	LogoURL string `json:"logo_url,omitempty" format:"uri" doc:"The company's logo. Left out when it has none: show its initials." example:"https://jobs.example/x/logos/tidewater.png"`
 }
 
 // CategoryRef names the category of a job.
@@ -224,7 +224,7 @@ type Board struct {
 	Name     string `json:"name" doc:"The board's name." example:"Harbor Jobs"`
 	Tagline  string `json:"tagline,omitempty" doc:"One line about the board." example:"Work by the water"`
 	URL      string `json:"url" format:"uri" doc:"The board's home." example:"https://jobs.example/"`
-	LogoURL  string `json:"logo_url,omitempty" format:"uri" doc:"The board's logo. Left out when it has none." example:"https://jobs.example/files/logo.svg"`
+	LogoURL  string `json:"logo_url,omitempty" format:"uri" doc:"The board's logo. Left out when it has none." example:"https://jobs.example/x/logo.svg"`
 	Locale   string `json:"locale" doc:"The language of all texts (BCP 47)." example:"en"`
 	Currency string `json:"currency" doc:"The currency of salary_min and of sorting by salary (ISO 4217)." example:"USD"`
 	Country  string `json:"country,omitempty" doc:"The board's own country (ISO 3166-1 alpha-2). Left out when it has none." example:"US"`

@@ -2,8 +2,6 @@ package employer
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"slices"
@@ -20,6 +18,7 @@ import (
 	"shingle/tenant"
 	"shingle/web/console"
 	"shingle/web/route"
+	"shingle/web/site"
 )
 
 // deskRow is a listing on the desk with its applicants.
@@ -389,8 +388,7 @@ func (e *Employer) reply(c *gin.Context) error {
 	return route.SeeOther(c, "/employers/applications/"+id.String()+"?ok=application.replied")
 }
 
-// cv sends the file as a download that no browser runs: the type is ours, and
-// the page it could be is sandboxed.
+// cv sends the file, or leads to it where uploads have a host of their own.
 func (e *Employer) cv(c *gin.Context) error {
 	id, err := e.applicationID(c)
 	if err != nil {
@@ -401,15 +399,12 @@ func (e *Employer) cv(c *gin.Context) error {
 		return err
 	}
 	defer func() { _ = r.Close() }()
-	h := c.Writer.Header()
-	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cache-Control", "private, no-store")
-	h.Set("Content-Type", a.CVType)
-	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": a.CVName}))
-	h.Set("Content-Length", fmt.Sprint(a.CVSize))
-	c.Status(http.StatusOK)
-	_, _ = io.Copy(c.Writer, r)
+	if origin := e.Site.FilesOrigin; origin != "" {
+		t := tenant.From(c.Request.Context())
+		c.Header("Referrer-Policy", "no-referrer")
+		return route.SeeOther(c, origin+"/x/"+t.ID.String()+"/cv/"+a.ID.String()+"/"+e.Candidates.CVLink(t.ID, a.ListingID, a.ID))
+	}
+	site.SendCV(c, a, r)
 	return nil
 }
 

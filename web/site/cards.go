@@ -179,7 +179,7 @@ func FileURL(key string) string {
 	if _, rest, ok := strings.Cut(key, "/"); ok {
 		key = rest
 	}
-	return "/files/" + (&url.URL{Path: key}).EscapedPath()
+	return "/x/" + (&url.URL{Path: key}).EscapedPath()
 }
 
 // Initials are the first letters of the first two words.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
+	"net/url"
 	"path"
 	"strconv"
 	"strings"
@@ -13,6 +15,9 @@ import (
 	"github.com/uptrace/bun"
 	"gocloud.dev/gcerrors"
 
+	"shingle/accounts"
+	"shingle/authz"
+	"shingle/candidates"
 	"shingle/internal/fault"
 	"shingle/tenant"
 	"shingle/themes"
@@ -20,15 +25,71 @@ import (
 	"shingle/web/route"
 )
 
-// file serves a board's public file: a logo. The key is the board's own id and
-// the path, so no address reaches another board's files, and only pictures are
-// shown; CVs lie elsewhere and are never served here.
+// file serves a board's public file: a logo. Where uploads have a host of their
+// own it leads there; a private board's pictures stay behind its door.
 func (s *Site) file(c *gin.Context) error {
 	t := tenant.From(c.Request.Context())
 	name := strings.TrimPrefix(path.Clean("/"+c.Param("file")), "/")
 	if !strings.HasPrefix(name, "logos/") {
 		return fault.New(fault.NotFound, "no such file")
 	}
+	if s.FilesOrigin != "" && !t.Private() {
+		c.Header("Cache-Control", "public, max-age=3600")
+		c.Redirect(http.StatusFound, s.FilesOrigin+"/x/"+t.ID.String()+"/"+(&url.URL{Path: name}).EscapedPath())
+		return nil
+	}
+	return s.picture(c, t, name)
+}
+
+// FileRoutes are those of the host of uploads. Boards are named in the path.
+func (s *Site) FileRoutes() []route.Route {
+	return []route.Route{
+		{Method: route.GET, Path: "/x/:board/logos/:file", Handle: s.hostedPicture, Can: authz.Public},
+		{Method: route.GET, Path: "/x/:board/cv/:application/:token", Handle: route.Limited(s.Limits, accounts.Downloads, s.hostedCV), Can: authz.Public},
+	}
+}
+
+func (s *Site) hostedPicture(c *gin.Context) error {
+	t := tenant.From(c.Request.Context())
+	if t.Private() {
+		return fault.New(fault.NotFound, "no such file")
+	}
+	return s.picture(c, t, "logos/"+c.Param("file"))
+}
+
+// hostedCV serves a CV to whoever was sent here from the employer's desk a
+// moment ago: the link is for one application of one listing.
+func (s *Site) hostedCV(c *gin.Context) error {
+	a, r, err := s.Candidates.LinkedCV(c.Request.Context(), parseID(c.Param("application")), c.Param("token"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = r.Close() }()
+	SendCV(c, a, r)
+	return nil
+}
+
+// SendCV sends a CV as a download that no browser runs: the type is ours, and the
+// page it could be is sandboxed.
+func SendCV(c *gin.Context, a *candidates.Application, r io.Reader) {
+	h := c.Writer.Header()
+	h.Set("Content-Security-Policy", sandboxed)
+	h.Set("Cache-Control", "private, no-store")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Content-Type", a.CVType)
+	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": a.CVName}))
+	h.Set("Content-Length", strconv.FormatInt(a.CVSize, 10))
+	c.Status(http.StatusOK)
+	_, _ = io.Copy(c.Writer, r)
+}
+
+// sandboxed lets nothing in a file run, load or reach anything, whatever it is.
+const sandboxed = "default-src 'none'; sandbox"
+
+// picture serves one of a board's pictures. The key is the board's own id and
+// the name, so no address reaches another board's files, and only pictures are
+// shown; CVs lie elsewhere.
+func (s *Site) picture(c *gin.Context, t *tenant.Tenant, name string) error {
 	r, err := s.Files.NewReader(c.Request.Context(), t.ID.String()+"/"+name, nil)
 	if gcerrors.Code(err) == gcerrors.NotFound {
 		return fault.Wrap(err, fault.NotFound, "no such file")
@@ -42,8 +103,10 @@ func (s *Site) file(c *gin.Context) error {
 		return fault.New(fault.NotFound, "no such file")
 	}
 	h := c.Writer.Header()
-	// A picture may be looked at and nothing more, whatever is in it.
-	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
+	// A picture may be shown by a page and nothing more, whatever is in it: opened
+	// by itself it is a download.
+	h.Set("Content-Security-Policy", sandboxed)
+	h.Set("Content-Disposition", "attachment")
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin") // mails and other sites' lists of jobs show logos
 	if t.Private() {
 		h.Set("Cache-Control", "private, max-age=3600")

@@ -96,7 +96,10 @@ func (s *Site) shows(c *gin.Context, t *tenant.Tenant, path string) bool {
 	if strings.HasPrefix(path, "/theme.") {
 		return true
 	}
-	if !strings.HasPrefix(path, "/files/") && path != "/favicon.ico" {
+	if old, ok := strings.CutPrefix(path, "/files/"); ok {
+		path = "/x/" + old
+	}
+	if !strings.HasPrefix(path, "/x/") && path != "/favicon.ico" {
 		return false
 	}
 	look, err := s.Looks.Of(c.Request.Context(), t) // the board's own logo, and no company's

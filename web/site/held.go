@@ -22,7 +22,7 @@ func (s *Site) Held(c *gin.Context, v *View, email string) error {
 
 // HeldStep shows a form that waits: "sent", "confirm" or "over".
 func (s *Site) HeldStep(c *gin.Context, v *View, status int, step, email, token string, err error) error {
-	p := themes.HeldPage{Layout: s.layout(v, v.Say("held.title")), Form: s.form(v, proof.ConfirmPath, nil, err), Step: step, Email: email, Hours: int(proof.HeldFor.Hours()), HomeURL: "/"}
+	p := themes.HeldPage{Layout: s.layout(v, v.Say("held.title")), Form: s.form(v, proof.ConfirmPath, nil, err), Step: step, Email: email, Hours: int(proof.HeldFor.Hours()), HomeURL: "/jobs"}
 	p.Hidden, p.Robots = []themes.Hidden{{Name: "token", Value: token}}, "noindex"
 	c.Header("Referrer-Policy", "no-referrer")
 	c.Header("Cache-Control", "no-store")

@@ -49,9 +49,12 @@ type Site struct {
 	Looks      *looks.Store
 	Cache      *themes.Cache
 	Files      *blob.Bucket
-	Access     *access.Service
-	Privacy    *privacy.Service
-	Limits     *accounts.Limiter
+	// FilesOrigin is where uploads are served from, a host of their own; "" for
+	// the board's.
+	FilesOrigin string
+	Access      *access.Service
+	Privacy     *privacy.Service
+	Limits      *accounts.Limiter
 	// Proof judges what strangers send.
 	Proof *proof.Service
 	// Meter counts the pages that visitors are shown; nil counts nothing.
@@ -105,7 +108,8 @@ func (s *Site) Routes() []route.Route {
 		{Method: GET, Path: "/sitemap.xml", Handle: s.cached(s.sitemapIndex), Can: pub},
 		{Method: GET, Path: "/sitemaps/:part", Handle: s.cached(s.sitemapPart), Can: pub},
 		{Method: GET, Path: "/robots.txt", Handle: s.cached(s.robots), Can: pub},
-		{Method: GET, Path: "/files/*file", Handle: s.file, Can: pub},
+		{Method: GET, Path: "/x/*file", Handle: s.file, Can: pub},
+		{Method: GET, Path: "/files/*file", Handle: s.file, Can: pub}, // as it was called before
 		{Method: GET, Path: "/:theme", Handle: s.themeFile, Can: pub},
 		{Method: GET, Path: "/assets/:file", Handle: s.asset, Can: pub},
 		{Method: GET, Path: "/favicon.ico", Handle: s.favicon, Can: pub},
