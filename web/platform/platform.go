@@ -438,7 +438,7 @@ func (p *Platform) confirm(c *gin.Context) error {
 	var made *tenant.Tenant
 	var asked *signUpData
 	email := ""
-	in, err := p.Operators.ConfirmSignUp(c.Request.Context(), proof(c), client(c), func(ctx context.Context, tx bun.IDB, o *accounts.Operator, data json.RawMessage) error {
+	in, err := p.Operators.ConfirmSignUp(c.Request.Context(), typedProof(c), client(c), func(ctx context.Context, tx bun.IDB, o *accounts.Operator, data json.RawMessage) error {
 		var d signUpData
 		if err := json.Unmarshal(data, &d); err != nil {
 			return err
@@ -453,7 +453,7 @@ func (p *Platform) confirm(c *gin.Context) error {
 	})
 	if err != nil && asked != nil && len(fault.FieldsOf(err)) > 0 {
 		c.Header("Referrer-Policy", "no-referrer")
-		return p.form(c, "sign_up_again", p.t(c, "sign_up.again"), map[string]any{"D": *asked, "Email": email, "Proof": proof(c), "Action": accounts.PathSignUp,
+		return p.form(c, "sign_up_again", p.t(c, "sign_up.again"), map[string]any{"D": *asked, "Email": email, "Proof": typedProof(c), "Action": accounts.PathSignUp,
 			"Locales": console.LocaleOptions(), "Currencies": console.CurrencyOptions(), "Zones": console.ZoneOptions(), "Domain": p.Links.BoardDomain}, err)
 	}
 	if err != nil {
@@ -464,7 +464,7 @@ func (p *Platform) confirm(c *gin.Context) error {
 	return route.SeeOther(c, "/go?board="+made.ID.String())
 }
 
-func proof(c *gin.Context) accounts.Proof {
+func typedProof(c *gin.Context) accounts.Proof {
 	return accounts.Proof{Token: c.PostForm("token"), Ticket: c.PostForm("ticket"), Code: strings.Join(strings.Fields(c.PostForm("code")), "")}
 }
 

@@ -66,7 +66,7 @@ func (p *Platform) linkForm(c *gin.Context) error {
 func (p *Platform) link(c *gin.Context) error { return p.spend(c, accounts.PathOperatorLink) }
 
 func (p *Platform) spend(c *gin.Context, action string) error {
-	in, err := p.Operators.SignIn(c.Request.Context(), proof(c), client(c))
+	in, err := p.Operators.SignIn(c.Request.Context(), typedProof(c), client(c))
 	if err != nil {
 		return p.badProof(c, action, err)
 	}
@@ -102,7 +102,7 @@ func (p *Platform) resetForm(c *gin.Context) error {
 }
 
 func (p *Platform) reset(c *gin.Context) error {
-	in, err := p.Operators.Reset(c.Request.Context(), proof(c), c.PostForm("password"), client(c))
+	in, err := p.Operators.Reset(c.Request.Context(), typedProof(c), c.PostForm("password"), client(c))
 	if err != nil {
 		if fault.Is(err, fault.Invalid) {
 			return p.form(c, "reset", p.t(c, "reset.title"), map[string]any{"Token": c.PostForm("token")}, err)

@@ -124,10 +124,12 @@ func (s *Service) Hold(c *gin.Context, form, email, what string) error {
 	if err != nil {
 		return fault.Invalids(fault.Fields{"email": "field.email.invalid"})
 	}
-	if err := accounts.Held.Allow(ctx, s.Limits, t.ID, network(c)); err != nil {
-		return err
+	err = accounts.Held.Allow(ctx, s.Limits, t.ID, network(c))
+	if err == nil {
+		err = accounts.HeldTo.Allow(ctx, s.Limits, t.ID, address)
 	}
-	if err := accounts.HeldTo.Allow(ctx, s.Limits, t.ID, address); err != nil {
+	if err != nil {
+		route.RetryAfter(c, err)
 		return err
 	}
 	h, err := read(c)

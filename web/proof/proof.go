@@ -167,7 +167,9 @@ func (s *Service) Mails(c *gin.Context, form string) error {
 	if err != nil || way != Unproven {
 		return err
 	}
-	return accounts.Unproven.Allow(c.Request.Context(), s.Limits, boardOf(c.Request.Context()), network(c))
+	err = accounts.Unproven.Allow(c.Request.Context(), s.Limits, boardOf(c.Request.Context()), network(c))
+	route.RetryAfter(c, err)
+	return err
 }
 
 type confirmedKey struct{}

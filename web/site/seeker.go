@@ -252,9 +252,12 @@ func (s *Site) report(c *gin.Context) error {
 		return err
 	}
 	values := map[string]string{"reason": c.PostForm("reason"), "text": c.PostForm("text"), "email": c.PostForm("email")}
-	way, err := s.Proof.Of(c, proof.Report)
+	way := proof.Unproven
+	if err = candidates.CheckReport(values["reason"], values["text"], values["email"]); err == nil {
+		way, err = s.Proof.Of(c, proof.Report)
+	}
 	if err == nil && way == proof.Unproven {
-		if err = candidates.CheckReport(values["reason"], values["text"], values["email"]); err == nil && values["email"] == "" {
+		if values["email"] == "" {
 			err = fault.Invalids(fault.Fields{"email": "report.email.needed"})
 		}
 		if err == nil {
