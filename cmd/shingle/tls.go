@@ -88,7 +88,7 @@ func (a *app) listeners(ctx context.Context, h http.Handler) ([]func(context.Con
 		return nil, fmt.Errorf("SHINGLE_TLS_LISTEN: %w", err)
 	}
 	if a.cfg.HTTP3 {
-		quic, err := net.ListenPacket("udp", l.Addr().String())
+		udp, err := net.ListenPacket("udp", l.Addr().String())
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("SHINGLE_HTTP3: %w", err), l.Close())
 		}
@@ -96,7 +96,7 @@ func (a *app) listeners(ctx context.Context, h http.Handler) ([]func(context.Con
 		srv := &http3.Server{Handler: listen.Timed(most, secure), TLSConfig: http3.ConfigureTLSConfig(a.certs.TLSConfig()), MaxHeaderBytes: most.HeaderBytes, IdleTimeout: most.Idle,
 			QUICConfig: &quic.Config{HandshakeIdleTimeout: most.Header, MaxIdleTimeout: most.Idle, MaxIncomingStreams: int64(most.Streams), MaxIncomingUniStreams: 8}, Port: publicPort(a.links.Port)}
 		secure = announce(srv, secure)
-		parts = append(parts, func(ctx context.Context) error { return serveQUIC(ctx, srv, quic) })
+		parts = append(parts, func(ctx context.Context) error { return serveQUIC(ctx, srv, udp) })
 	}
 	return append(parts,
 		func(ctx context.Context) error { a.certs.Run(ctx); return nil },
