@@ -30,7 +30,7 @@ func safe(t *testing.T, what string, rec *httptest.ResponseRecorder) {
 	if !strings.HasPrefix(csp, "default-src 'none'") || strings.Contains(csp, "unsafe-inline") && !mail || strings.Contains(csp, "unsafe-eval") || !strings.Contains(csp, "frame-ancestors") && !strings.Contains(csp, "sandbox") {
 		t.Errorf("%s (%d): the policy is %q", what, rec.Code, csp)
 	}
-	if strings.Contains(csp, "script-src") && !strings.Contains(csp, "require-trusted-types-for 'script'; trusted-types shingle") {
+	if strings.Contains(csp, "script-src") && !strings.Contains(csp, "require-trusted-types-for 'script'; trusted-types forms") {
 		t.Errorf("%s (%d): scripts without trusted types: %q", what, rec.Code, csp)
 	}
 	if h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") == "" || h.Get("Permissions-Policy") == "" || h.Get("Cross-Origin-Opener-Policy") != "same-origin" {

@@ -17,7 +17,7 @@ import (
 // that our scripts name: "shingle". The editor of a long text and the consoles'
 // htmx write HTML by themselves: there a default policy takes out what runs.
 const (
-	typesPublic = "; require-trusted-types-for 'script'; trusted-types shingle"
+	typesPublic = "; require-trusted-types-for 'script'; trusted-types forms"
 	typesNonce  = typesPublic + " default"
 )
 

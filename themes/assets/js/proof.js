@@ -50,7 +50,7 @@
   let types;
   const script = () => {
     if (!self.trustedTypes) return here;
-    types = types || trustedTypes.createPolicy("shingle", { createScriptURL: (url) => (url === here ? url : null) });
+    types = types || trustedTypes.createPolicy("forms", { createScriptURL: (url) => (url === here ? url : null) });
     return types.createScriptURL(here);
   };
 
