@@ -30,7 +30,7 @@ func TestASignInGivesASecretOfItsOwn(t *testing.T) {
 	seen := map[string]bool{}
 	for _, planted := range []string{strings.Repeat("p", 43), attacker, owner} {
 		form := url.Values{"email": {s.Operator.Email}, "password": {"a long enough phrase"}}
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+platformHost+":8080/sign-in", strings.NewReader(form.Encode()))
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+platformHost+":8080/sign-in", strings.NewReader(form.Encode()+h.proof(t, platformHost, "/sign-in")))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.AddCookie(&http.Cookie{Name: name, Value: planted})
 		rec := httptest.NewRecorder()
