@@ -14,7 +14,7 @@ import (
 )
 
 // Trusted types (W3C) let no text become code in a page but through a policy
-// that our scripts name: "shingle". The editor of a long text and the consoles'
+// that our scripts name: "forms". The editor of a long text and the consoles'
 // htmx write HTML by themselves: there a default policy takes out what runs.
 const (
 	typesPublic = "; require-trusted-types-for 'script'; trusted-types forms"
