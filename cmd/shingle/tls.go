@@ -27,7 +27,7 @@ import (
 // no authority, orders nothing and serves nothing.
 func (a *app) newCerts() (*certs.Certs, error) {
 	cfg := a.cfg
-	o := certs.Options{Platform: a.platform, Notifier: a.notifier, PlatformHost: cfg.PlatformHost, BoardDomain: cfg.BoardDomain,
+	o := certs.Options{Platform: a.platform, Notifier: a.notifier, PlatformHost: cfg.PlatformHost, BoardDomain: cfg.BoardDomain, FilesHost: cfg.FilesHost,
 		Email: cfg.ACMEEmail, HTTP: domains.PublicClient(), Secret: cfg.Secret(), Log: a.log}
 	if cfg.SecretKey == "" { // a command that orders and serves nothing
 		o.Secret = []byte(rand.Text())

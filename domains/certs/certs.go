@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -44,6 +45,9 @@ type Options struct {
 	Platform                  *tenant.Platform
 	Notifier                  *tenant.Notifier
 	PlatformHost, BoardDomain string
+	// FilesHost serves uploads; "" for none. It gets a certificate as the platform's
+	// host does.
+	FilesHost string
 	// Authorities are asked in order; the next stands in for one that is away or
 	// whose limit is reached.
 	Authorities []Authority
@@ -342,10 +346,21 @@ func (c *Certs) onBoardDomain(host string) bool {
 	return found && slug != "" && !strings.Contains(slug, ".")
 }
 
-// ours reports whether a name may have a certificate: the platform's host, a
+// platformHosts are the hosts that are the platform's by its settings, no row's.
+func (c *Certs) platformHosts() []string {
+	if c.o.FilesHost == "" {
+		return []string{c.o.PlatformHost}
+	}
+	return []string{c.o.PlatformHost, c.o.FilesHost}
+}
+
+// named are the names that have a certificate without a row in hosts.
+func (c *Certs) named() []string { return append(c.platformHosts(), c.wildcard()) }
+
+// ours reports whether a name may have a certificate: one of the platform's own, a
 // board's platform address, a proven custom host.
 func (c *Certs) ours(ctx context.Context, tx bun.IDB, name string) (bool, error) {
-	if name == c.o.PlatformHost || (c.o.DNS != nil && name == c.wildcard()) {
+	if slices.Contains(c.platformHosts(), name) || (c.o.DNS != nil && name == c.wildcard()) {
 		return true, nil
 	}
 	var ours bool

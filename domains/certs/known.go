@@ -89,8 +89,10 @@ func (c *Certs) Load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, there := hosts[c.o.PlatformHost]; !there {
-		hosts[c.o.PlatformHost] = fact{}
+	for _, h := range c.platformHosts() {
+		if _, there := hosts[h]; !there {
+			hosts[h] = fact{}
+		}
 	}
 	k := c.known
 	k.mu.Lock()
@@ -203,7 +205,7 @@ func (c *Certs) refresh(ctx context.Context) error {
 	for _, r := range rows {
 		old, there := k.hosts[r.Host]
 		switch {
-		case !r.Ours && r.Host != c.o.PlatformHost:
+		case !r.Ours:
 			delete(k.hosts, r.Host)
 		case there && old == r.fact():
 			continue
@@ -240,10 +242,10 @@ func (c *Certs) facts(ctx context.Context, which string, args ...any) ([]factRow
 	err := c.o.Platform.Read(ctx, func(ctx context.Context, tx bun.IDB) error {
 		rows = rows[:0]
 		return tx.NewRaw(`WITH asked AS (`+which+`)
-			SELECT a.host, a.host = ? OR a.host = ? OR coalesce(h.kind = 'platform' OR h.verified_at IS NOT NULL, false) AS ours,
+			SELECT a.host, a.host IN (?) OR coalesce(h.kind = 'platform' OR h.verified_at IS NOT NULL, false) AS ours,
 				c.not_after IS NOT NULL AS certified, coalesce(c.source = 'own', false) AS own, c.updated_at
 			FROM asked AS a LEFT JOIN hosts AS h ON h.host = a.host LEFT JOIN certificates AS c ON c.host = a.host`,
-			append(args, c.o.PlatformHost, c.wildcard())...).Scan(ctx, &rows)
+			append(args, bun.In(c.named()))...).Scan(ctx, &rows)
 	})
 	return rows, err
 }
@@ -256,7 +258,7 @@ func (c *Certs) all(ctx context.Context) (hosts map[string]fact, err error) {
 	err = c.o.Platform.Read(ctx, func(ctx context.Context, tx bun.IDB) error {
 		const what = `c.not_after IS NOT NULL, coalesce(c.source = 'own', false), coalesce((extract(epoch FROM c.updated_at) * 1000000)::bigint, 0)`
 		rows, err := tx.QueryContext(ctx, `SELECT h.host, `+what+` FROM hosts AS h LEFT JOIN certificates AS c ON c.host = h.host WHERE h.kind = 'platform' OR h.verified_at IS NOT NULL
-			UNION ALL SELECT c.host, `+what+` FROM certificates AS c WHERE c.host IN (?)`, bun.In([]string{c.o.PlatformHost, c.wildcard()}))
+			UNION ALL SELECT c.host, `+what+` FROM certificates AS c WHERE c.host IN (?)`, bun.In(c.named()))
 		if err != nil {
 			return err
 		}

@@ -270,7 +270,7 @@ func TestRemovedWhileOrdered(t *testing.T) {
 // TestWatch orders what is missing, drops what lost its proof, and measures.
 func TestWatch(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newRig(t, func(r *rig) { r.o.FilesHost = "files.shingle.example" })
 	a := r.replica()
 	r.seed(a, "lost.acme13.example", time.Now().Add(time.Hour))
 	err := a.platform.Write(t.Context(), func(ctx context.Context, tx bun.IDB) error {
@@ -288,7 +288,7 @@ func TestWatch(t *testing.T) {
 	if err := a.certs.Watch(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for host, want := range map[string]certs.State{"new.acme13.example": certs.Ordering, r.o.PlatformHost: certs.Ordering, "unproven.acme13.example": certs.None,
+	for host, want := range map[string]certs.State{"new.acme13.example": certs.Ordering, r.o.PlatformHost: certs.Ordering, r.o.FilesHost: certs.Ordering, "unproven.acme13.example": certs.None,
 		"lost.acme13.example": certs.None, "acme.localhost": certs.None, "new." + boardDomain: certs.Ordering, "old." + boardDomain: certs.None} {
 		if s := r.status(a, host); s.State != want {
 			t.Errorf("%s is %s, want %s", host, s.State, want)
@@ -297,7 +297,7 @@ func TestWatch(t *testing.T) {
 	var waiting int
 	if err := a.platform.Read(t.Context(), func(ctx context.Context, tx bun.IDB) error {
 		return tx.NewRaw(`SELECT count(*) FROM tasks WHERE kind = 'domains.certificate'`).Scan(ctx, &waiting)
-	}); err != nil || waiting != 3 {
+	}); err != nil || waiting != 4 {
 		t.Errorf("%d orders wait: %v", waiting, err)
 	}
 }

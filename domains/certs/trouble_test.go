@@ -243,17 +243,23 @@ func TestUnknownNamesCostNothing(t *testing.T) {
 // (the platform's own, at the first start) gets one when somebody comes.
 func TestFirstVisitorIsTheNet(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newRig(t, func(r *rig) { r.o.FilesHost = "files." + r.o.PlatformHost })
 	a := r.replica()
 	r.work(a, 2)
-	begun := time.Now()
-	if err := handshake(t, a.tlsAddr, r.o.PlatformHost, nil); err == nil {
-		t.Error("served without a certificate")
+	for _, host := range []string{r.o.PlatformHost, r.o.FilesHost} {
+		begun := time.Now()
+		if err := handshake(t, a.tlsAddr, host, nil); err == nil {
+			t.Error("served without a certificate")
+		}
+		if took := time.Since(begun); took > 10*time.Second {
+			t.Errorf("the visitor waited %s for an authority", took)
+		}
+		r.served(host, 30*time.Second)
 	}
-	if took := time.Since(begun); took > 10*time.Second {
-		t.Errorf("the visitor waited %s for an authority", took)
+	// Not for a neighbour of theirs that nobody named.
+	if err := handshake(t, a.tlsAddr, "other."+r.o.PlatformHost, nil); err == nil || r.status(a, "other."+r.o.PlatformHost).State != certs.None {
+		t.Errorf("a name beside them is served: %v", err)
 	}
-	r.served(r.o.PlatformHost, 30*time.Second)
 }
 
 // TestNewBoardsAreOrdered holds that a new board's platform address is ordered

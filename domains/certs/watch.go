@@ -69,7 +69,7 @@ func (c *Certs) orderDue(ctx context.Context, tx bun.IDB) error {
 	// Hosts that lost their proof, or whose board is gone.
 	var gone []string
 	err := tx.NewRaw(`SELECT c.host FROM certificates AS c LEFT JOIN hosts AS h ON h.host = c.host AND (h.kind = 'platform' OR h.verified_at IS NOT NULL)
-		WHERE h.host IS NULL AND c.state <> 'dropped' AND c.host NOT IN (?, ?) LIMIT ?`, c.o.PlatformHost, c.wildcard(), most).Scan(ctx, &gone)
+		WHERE h.host IS NULL AND c.state <> 'dropped' AND c.host NOT IN (?) LIMIT ?`, bun.In(c.named()), most).Scan(ctx, &gone)
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (c *Certs) orderDue(ctx context.Context, tx bun.IDB) error {
 			return err
 		}
 	}
-	first := []string{c.o.PlatformHost}
+	first := c.platformHosts()
 	if c.o.DNS != nil {
 		first = append(first, c.wildcard())
 	}

@@ -382,9 +382,6 @@ func (c *Config) check(mode string, before Problems) Problems {
 		if h == c.PlatformHost || h == c.BoardDomain || strings.HasSuffix(h, "."+c.BoardDomain) && !local || strings.ContainsAny(h, ":/") {
 			bad("SHINGLE_FILES_HOST is a host of its own, without scheme and port: neither the platform's, nor under SHINGLE_BOARD_DOMAIN")
 		}
-		if c.TLSListen != "" {
-			bad("SHINGLE_FILES_HOST has no certificate of Shingle's: end its TLS at a proxy, and leave SHINGLE_TLS_LISTEN empty")
-		}
 	}
 	return p
 }

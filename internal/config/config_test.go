@@ -110,6 +110,9 @@ func TestOneProblem(t *testing.T) {
 		"a binding without its key":  {map[string]string{"SHINGLE_TLS_LISTEN": ":443", "SHINGLE_ACME_EMAIL": "tls@platform.example", "SHINGLE_ACME_FALLBACK_DIRECTORY": "https://ca.example/dir", "SHINGLE_ACME_FALLBACK_EAB": "id"}, "<key id>:<key>"},
 		"DNS of another kind":        {map[string]string{"SHINGLE_TLS_LISTEN": ":443", "SHINGLE_ACME_EMAIL": "tls@platform.example", "SHINGLE_ACME_DNS": "https://dns.example"}, "rfc2136://"},
 		"HTTP/3 without TLS":         {map[string]string{"SHINGLE_HTTP3": "true"}, "needs SHINGLE_TLS_LISTEN"},
+		"files on a host beside TLS": {map[string]string{"SHINGLE_FILES_HOST": "Files.example.", "SHINGLE_TLS_LISTEN": ":443", "SHINGLE_ACME_EMAIL": "tls@platform.example"}, ""},
+		"files among the boards":     {map[string]string{"SHINGLE_FILES_HOST": "files.boards.example"}, "SHINGLE_FILES_HOST is a host of its own"},
+		"files at an address":        {map[string]string{"SHINGLE_FILES_HOST": "https://files.example"}, "SHINGLE_FILES_HOST is a host of its own"},
 		"a proxy that is no address": {map[string]string{"SHINGLE_TRUSTED_PROXIES": "10.0.0.0/8,proxy"}, "not an address"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -36,6 +36,9 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 - {name: SHINGLE_PLATFORM_HOST, value: {{ .Values.platformHost | quote }}}
 - {name: SHINGLE_BOARD_DOMAIN, value: {{ .Values.boardDomain | quote }}}
 - {name: SHINGLE_PUBLIC_URL, value: {{ .Values.publicURL | default (printf "https://%s" .Values.platformHost) | quote }}}
+{{- with .Values.filesHost }}
+- {name: SHINGLE_FILES_HOST, value: {{ . | quote }}}
+{{- end }}
 {{- with .Values.mailFrom }}
 - {name: SHINGLE_MAIL_FROM, value: {{ . | quote }}}
 {{- end }}
