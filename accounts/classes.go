@@ -35,11 +35,12 @@ var (
 	Posting    = Class{"post", "posting a job", byNetwork, Limit{30, time.Hour}}
 	PostingFor = Class{"post/to", "jobs posted in the name of one address", byAddress, Limit{20, 24 * time.Hour}}
 	Alerting   = Class{"alert", "asking for an alert", byNetwork, Limit{20, time.Hour}}
+	AskingData = Class{"data", "asking for one's own data", byNetwork, Limit{20, time.Hour}}
 	Reporting  = Class{"report", "reporting a listing", byNetwork, Limit{10, time.Hour}}
 	Entering   = Class{"gate", "entering a private board", byNetwork, Limit{20, quarter}}
 	Typing     = Class{"suggest", "suggestions while typing a search", byNetwork, Limit{300, time.Minute}}
 	Reading    = Class{"api", "requests to the API", byNetwork, Limit{600, time.Minute}}
-	Downloads  = Class{"download", "files: CVs, CSV, exports", byNetwork, Limit{120, 10 * time.Minute}}
+	Downloads  = Class{"download", "files: CVs, CSV, exports, one's own data", byNetwork, Limit{120, 10 * time.Minute}}
 	Webhooks   = Class{"webhook", "webhooks of Stripe and the mail server", "network", Limit{6000, time.Minute}}
 	Challenges = Class{"challenge", "challenges for proofs of work", byNetwork, Limit{120, 10 * time.Minute}}
 	Unproven   = Class{"unproven", "mails of forms without a proof of work", byNetwork, Limit{5, time.Hour}}
@@ -61,6 +62,6 @@ func Classes() []Class {
 		{"factor/ip", "the same, and passkeys", "network", factorsPerNetwork},
 		{"prompt/ip", "asking for a passkey", "network", promptsPerNetwork},
 		{"oidc/ip", "signing in at another provider", "network", promptsPerNetwork},
-		Applying, Posting, PostingFor, Alerting, Reporting, Entering, Typing, Reading, Downloads, Webhooks, Challenges, Unproven, Held, HeldTo,
+		Applying, Posting, PostingFor, Alerting, AskingData, Reporting, Entering, Typing, Reading, Downloads, Webhooks, Challenges, Unproven, Held, HeldTo,
 	}
 }

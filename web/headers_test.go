@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/uptrace/bun"
@@ -16,6 +17,7 @@ import (
 	"shingle/domains/access"
 	"shingle/tenant"
 	"shingle/web"
+	"shingle/web/demo"
 	"shingle/web/route"
 )
 
@@ -119,6 +121,17 @@ func TestEveryAnswerHasItsSecurityHeaders(t *testing.T) {
 		ask(board.PlatformHost, http.MethodGet, path, "")
 	}
 	ask(platformHost, http.MethodPost, "/webhooks/stripe", "")
+	// The demo in front of it all, its parts taken with one click, and its pause.
+	demonstrated, pause := h.demo(t, board)
+	for _, h.handler = range []http.Handler{demonstrated, pause} {
+		for _, path := range []string{demo.Path, "/.demo/demo.css", "/.demo/enter", "/robots.txt", "/", "/none"} {
+			ask(platformHost, http.MethodGet, path, "")
+			ask(board.PlatformHost, http.MethodGet, path, "")
+		}
+		for _, part := range append(demo.Parts, "none") {
+			ask(platformHost, http.MethodPost, demo.Path+"/as/"+part, "")
+		}
+	}
 	if n < 250 {
 		t.Errorf("%d routes: the walk saw too little", n)
 	}
@@ -127,6 +140,35 @@ func TestEveryAnswerHasItsSecurityHeaders(t *testing.T) {
 			t.Errorf("no answer was %d: %v", status, seen)
 		}
 	}
+}
+
+// demo puts the demo in front of the product, and returns what it shows while it
+// is made anew, too. Its operators' part is the board's owner.
+func (h *house) demo(t *testing.T, board *tenant.Tenant) (in, pause http.Handler) {
+	t.Helper()
+	const email = "owner@demo.example"
+	h.operators.ExemptForDevelopment(h.parts.Log, email)
+	err := h.Platform.Write(t.Context(), func(ctx context.Context, tx bun.IDB) error {
+		o, err := h.operators.FindOrCreate(ctx, tx, email, "Owner", "en")
+		if err != nil {
+			return err
+		}
+		return authz.Grant(ctx, tx, board.ID, o.ID, authz.Owner)
+	})
+	d := &demo.Demo{DB: h.DB, Platform: h.Platform, Boards: h.parts.Boards, Operators: h.operators, People: h.parts.Employer.People, Links: h.links, Next: time.Now().Add(time.Hour), Now: time.Now,
+		Ensure: func(context.Context, string, string) (*demo.Person, error) {
+			return &demo.Person{Email: email, Board: board}, nil
+		}}
+	if err == nil {
+		err = d.Load()
+	}
+	if err == nil {
+		pause, err = demo.Pause()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.Handler(h.handler), pause
 }
 
 // as asks with a session.

@@ -34,6 +34,7 @@ import (
 	"shingle/authz"
 	"shingle/internal/dns"
 	"shingle/internal/seal"
+	"shingle/internal/testkit"
 	"shingle/tenant"
 	"shingle/web"
 )
@@ -167,7 +168,7 @@ INSERT INTO operator_passkeys (credential_id, operator_id, name, credential, cre
 	session := base64.RawURLEncoding.EncodeToString(sum(v.platform))
 	v.params = map[string]string{
 		"/jobs/:listing": "lock-keeper-Abc123xyz9", "/companies/:company": "hirer", "/categories/:category": "locks", "/pages/:page": "privacy", "/sitemaps/:part": "jobs-1.xml",
-		"/files/*file": "/logos/" + v.id["logo"] + ".png", "/:theme": "theme.css", "/assets/:file": "a.css", "/assets/console/*file": "/console.css",
+		"/files/*file": "/logos/" + v.id["logo"] + ".png", "/x/*file": "/logos/" + v.id["logo"] + ".png", "/proof/:form": "apply", "/:theme": "theme.css", "/assets/:file": "a.css", "/assets/console/*file": "/console.css",
 		"/post/:draft":                draftLink(key, b.ID, uuid.MustParse(v.id["listing"])),
 		"/employers/listings/:id":     v.id["listing"],
 		"/employers/applications/:id": v.id["application"],
@@ -521,10 +522,22 @@ func (h *house) trespass(t *testing.T, v *victim, s somebodyElse, r walkedRoute,
 // ask sends the form as a query, and as a body where there is one.
 func (h *house) ask(t *testing.T, host, method, path, cookie, token string, form url.Values) (int, http.Header, string) {
 	t.Helper()
+	// Each session from a network of its own: how often one may ask is another test's matter.
+	from := fmt.Sprintf("198.51.%d.7:1", crc32.ChecksumIEEE([]byte(host+cookie+token))%250)
 	var r *http.Request
 	if method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions {
 		r = httptest.NewRequestWithContext(t.Context(), method, "http://"+host+":8080"+path+"?"+form.Encode(), http.NoBody)
 	} else {
+		// With its proof of work a form reaches what it is for.
+		form = maps.Clone(form)
+		form.Del("homepage")
+		form.Set("proof", testkit.Proof(t, path, func(path string) []byte {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+host+":8080"+path, http.NoBody)
+			r.RemoteAddr = from
+			rec := httptest.NewRecorder()
+			h.handler.ServeHTTP(rec, r)
+			return rec.Body.Bytes()
+		}))
 		r = httptest.NewRequestWithContext(t.Context(), method, "http://"+host+":8080"+path, strings.NewReader(form.Encode()))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
@@ -532,8 +545,7 @@ func (h *house) ask(t *testing.T, host, method, path, cookie, token string, form
 	if cookie != "" {
 		r.AddCookie(&http.Cookie{Name: accounts.CookieName(cookie, accounts.Secured("http", host)), Value: token})
 	}
-	// Each session from a network of its own: how often one may ask is another test's matter.
-	r.RemoteAddr = fmt.Sprintf("198.51.%d.7:1", crc32.ChecksumIEEE([]byte(host+cookie+token))%250)
+	r.RemoteAddr = from
 	rec := httptest.NewRecorder()
 	h.handler.ServeHTTP(rec, r)
 	return rec.Code, rec.Header(), rec.Body.String()
@@ -636,7 +648,7 @@ func TestWhatIsWalkedIsThere(t *testing.T) {
 		somebodyElse
 		routes []walkedRoute
 	}{
-		{somebodyElse{name: "anybody", host: v.board.PlatformHost}, list(boardEngine, "/jobs/", "/companies", "/categories", "/pages", "/files", "/api/v1", "/post", "/alerts", "/applications")},
+		{somebodyElse{name: "anybody", host: v.board.PlatformHost}, list(boardEngine, "/jobs/", "/companies", "/categories", "/pages", "/files", "/x", "/api/v1", "/post", "/alerts", "/applications")},
 		{somebodyElse{name: "the employer", host: v.board.PlatformHost, cookie: accounts.PersonCookie, token: v.hirer}, list(boardEngine, "/employers/")},
 		{somebodyElse{name: "the owner", host: v.board.PlatformHost, cookie: accounts.OperatorCookie, token: v.token}, list(boardEngine, "/admin")},
 		{somebodyElse{name: "the staff", host: platformHost, cookie: accounts.OperatorCookie, token: staffToken}, list(platformEngine, "/staff")},

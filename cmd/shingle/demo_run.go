@@ -20,7 +20,9 @@ import (
 	"shingle/internal/config"
 	demodata "shingle/internal/demo"
 	"shingle/internal/devstack"
+	"shingle/internal/listen"
 	"shingle/internal/pg"
+	"shingle/internal/proxies"
 	"shingle/migrations"
 	"shingle/tenant"
 	"shingle/web/demo"
@@ -81,12 +83,18 @@ func runDemo(ctx context.Context, out io.Writer, hour int) (err error) {
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", cfg.Listen)
+	l, err := listen.TCP(ctx, cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("SHINGLE_LISTEN: %w", err)
 	}
+	trusted, err := proxies.Parse(cfg.TrustedProxies)
+	if err != nil {
+		return fmt.Errorf("SHINGLE_TRUSTED_PROXIES: %w", err)
+	}
 	front := &demoFront{pause: pause}
-	return together(ctx, func(ctx context.Context) error { return serveOn(ctx, l, front) }, func(ctx context.Context) error {
+	srv := listen.New(front, listen.Public)
+	srv.Exempt = trusted.Has
+	return together(ctx, func(ctx context.Context) error { return srv.Until(ctx, l) }, func(ctx context.Context) error {
 		asked := filepath.Join(cfg.DataDir, demoAsked)
 		for {
 			round := &demoRound{asked: asked, hour: hour, front: front, now: time.Now, full: make(chan struct{})}

@@ -10,7 +10,7 @@ import (
 
 // proven are the forms that bring a proof of work, by the end of their address.
 var proven = []struct{ end, form string }{
-	{"/apply", "apply"}, {"/report", "report"}, {"/post", "post"}, {"/alerts", "alert"}, {"/sign-in", "sign-in"}, {"/sign-in/mail", "sign-in"}, {"/enter", "enter"},
+	{"/apply", "apply"}, {"/report", "report"}, {"/post", "post"}, {"/alerts", "alert"}, {"/sign-in", "sign-in"}, {"/sign-in/mail", "sign-in"}, {"/enter", "enter"}, {"/your-data", "data"},
 	{"/sign-up", "sign-up"}, {"/reset/ask", "reset"},
 }
 

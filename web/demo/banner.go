@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"shingle/web/route"
 )
 
 var (
@@ -142,6 +144,7 @@ func Pause() (http.Handler, error) {
 		return nil, err
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		route.Baseline(w.Header())
 		if r.URL.Path == cssPath {
 			serveCSS(w, css)
 			return

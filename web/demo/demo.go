@@ -23,6 +23,7 @@ import (
 	"shingle/internal/links"
 	"shingle/tenant"
 	"shingle/web/console"
+	"shingle/web/route"
 )
 
 //go:embed words pages
@@ -108,6 +109,7 @@ func load() (*console.Words, *template.Template, []byte, error) {
 func (d *Demo) Handler(next http.Handler) http.Handler {
 	inner := d.banner(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		route.Baseline(w.Header())
 		w.Header().Set("X-Robots-Tag", "noindex, nofollow")
 		home := string(tenant.NormaliseHost(nil, r.Host)) == d.Links.PlatformHost
 		switch part, taking := strings.CutPrefix(r.URL.Path, Path+"/as/"); {
@@ -172,7 +174,6 @@ func show(w http.ResponseWriter, pages *template.Template, name string, status i
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; "+formAction+"; base-uri 'none'; frame-ancestors 'none'")
 	w.WriteHeader(status)
 	_, _ = w.Write(b.Bytes())

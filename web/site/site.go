@@ -101,7 +101,7 @@ func (s *Site) Routes() []route.Route {
 		{Method: GET, Path: "/alerts/stop", Handle: s.stopAlertForm, Can: pub},
 		{Method: POST, Path: "/alerts/stop", Handle: s.stopAlert, Can: pub},
 		{Method: GET, Path: "/suggest", Handle: route.Limited(s.Limits, accounts.Typing, s.suggest), Can: pub},
-		{Method: GET, Path: proof.Path + ":form", Handle: s.Proof.Challenge(proof.Apply, proof.Post, proof.Report, proof.Alert, proof.SignIn, proof.Enter), Can: pub},
+		{Method: GET, Path: proof.Path + ":form", Handle: s.Proof.Challenge(proof.Apply, proof.Post, proof.Report, proof.Alert, proof.SignIn, proof.Enter, proof.Data), Can: pub},
 		{Method: GET, Path: "/pages/:page", Handle: s.viewed(s.cached(s.page)), Can: pub},
 		{Method: GET, Path: "/feed.rss", Handle: s.cached(s.rss), Can: pub},
 		{Method: GET, Path: "/feed.json", Handle: s.cached(s.jsonFeed), Can: pub},

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"os"
 	"strconv"
-	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/uptrace/bun"
@@ -17,14 +16,12 @@ import (
 	"shingle/privacy"
 	"shingle/tenant"
 	"shingle/themes"
+	"shingle/web/proof"
 	"shingle/web/route"
 )
 
 // yourData is where somebody asks about their own data.
 const yourData = "/your-data"
-
-// dataLimit is how often a network may make the file, which is work.
-var dataLimit = accounts.Limit{N: 20, Period: time.Hour}
 
 // dataRoutes are the way to one's own data: a mailed link, spent by a POST,
 // opens a page whose ticket is in its forms. No cookie is set.
@@ -35,7 +32,7 @@ func (s *Site) dataRoutes() []route.Route {
 		{Method: route.POST, Path: yourData, Handle: s.askData, Can: pub},
 		{Method: route.GET, Path: yourData + "/open", Handle: s.openDataForm, Can: pub},
 		{Method: route.POST, Path: yourData + "/open", Handle: s.openData, Can: pub},
-		{Method: route.POST, Path: yourData + "/download", Handle: s.downloadData, Can: pub},
+		{Method: route.POST, Path: yourData + "/download", Handle: route.Limited(s.Limits, accounts.Downloads, s.downloadData), Can: pub},
 		{Method: route.POST, Path: yourData + "/erase", Handle: s.eraseData, Can: pub},
 		{Method: route.GET, Path: yourData + "/keep", Handle: s.keepDataForm, Can: pub},
 		{Method: route.POST, Path: yourData + "/keep", Handle: s.keepData, Can: pub},
@@ -50,6 +47,9 @@ func (s *Site) showData(c *gin.Context, status int, p themes.YourData, action st
 	}
 	hidden := p.Hidden
 	p.Layout, p.Form = s.layout(v, v.Say("nav.your_data")), s.form(v, action, values, cause)
+	if p.Step == "request" || p.Step == "over" { // which ask for a mail
+		p.Proof = proof.Data
+	}
 	p.Hidden, p.Robots, p.PrivacyURL, p.Days = hidden, "noindex", s.privacyURL(v), privacy.GraceDays
 	c.Header("Referrer-Policy", "no-referrer")
 	c.Header("Cache-Control", "no-store")
@@ -63,11 +63,18 @@ func (s *Site) dataForm(c *gin.Context) error {
 // askData mails the link; known and unknown addresses get the same answer.
 func (s *Site) askData(c *gin.Context) error {
 	email := c.PostForm("email")
-	err := s.Privacy.AskLink(c.Request.Context(), email, accounts.Client{Address: c.ClientIP(), UserAgent: c.Request.UserAgent()})
+	err := s.Proof.Mails(c, proof.Data)
+	if err == nil {
+		err = s.limit(c, accounts.AskingData)
+	}
+	if err == nil {
+		err = s.Privacy.AskLink(c.Request.Context(), email, accounts.Client{Address: c.ClientIP(), UserAgent: c.Request.UserAgent()})
+	}
 	if err != nil && !retryable(err) {
 		return err
 	}
 	if err != nil {
+		route.RetryAfter(c, err)
 		return s.showData(c, route.Status(err), themes.YourData{Step: "request"}, yourData, map[string]string{"email": email}, err)
 	}
 	return s.showData(c, http.StatusOK, themes.YourData{Step: "sent", Email: email}, yourData, nil, nil)
@@ -125,9 +132,6 @@ func (s *Site) showHeld(c *gin.Context, status int, o *privacy.Opened, cause err
 func (s *Site) downloadData(c *gin.Context) error {
 	ctx := c.Request.Context()
 	ticket := c.PostForm("ticket")
-	if err := s.limit(c, "data", dataLimit); err != nil {
-		return err
-	}
 	f, err := os.CreateTemp("", "shingle-person-*") // mode 0600
 	if err != nil {
 		return err

@@ -55,10 +55,11 @@
   };
 
   for (const input of document.querySelectorAll("input[data-proof]")) {
-    const form = input.form;
+    const form = input.form, from = input.dataset.proof;
+    input.removeAttribute("data-proof"); // a page of two forms runs this twice
     let work = null, over = 0;
     const solve = async () => {
-      const res = await fetch(input.dataset.proof, { headers: { Accept: "application/json" }, cache: "no-store" });
+      const res = await fetch(from, { headers: { Accept: "application/json" }, cache: "no-store" });
       if (!res.ok) throw new Error(res.status);
       const c = await res.json();
       over = Date.now() + (c.seconds - 60) * 1000;
