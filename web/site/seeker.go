@@ -299,7 +299,10 @@ func (s *Site) alertForm(v *view, q search.Query) *themes.AlertForm {
 	if q.Text != "" || q.Location != "" || q.Filtered() {
 		f.Search = v.about(q)
 	}
-	f.Action, f.Proof = "/alerts", proof.Alert
+	f.Action = "/alerts"
+	if !v.still { // whose frame runs no script, and sends no form
+		f.Proof = proof.Alert
+	}
 	f.Hidden = []themes.Hidden{{Name: "query", Value: q.Values().Encode()}}
 	return f
 }

@@ -57,7 +57,7 @@
   for (const input of document.querySelectorAll("input[data-proof]")) {
     const form = input.form, from = input.dataset.proof;
     input.removeAttribute("data-proof"); // a page of two forms runs this twice
-    let work = null, over = 0;
+    let work = null, over = 0, ready = false, waits = false, sent = false;
     const solve = async () => {
       const res = await fetch(from, { headers: { Accept: "application/json" }, cache: "no-store" });
       if (!res.ok) throw new Error(res.status);
@@ -76,30 +76,36 @@
       }
     };
     const begin = () => {
-      if (!work || Date.now() > over && over) {
-        over = 0;
-        work = solve().catch(() => ""); // then a mail takes the proof's place
-      }
-      return work;
+      if (work && !(over && Date.now() > over)) return;
+      over = 0;
+      ready = false;
+      work = solve().then((answer) => {
+        input.value = answer;
+        ready = true;
+      }, () => {
+        input.value = ""; // then a mail takes the proof's place
+        work = null;
+      });
     };
     for (const kind of ["focusin", "input", "pointerdown"]) form.addEventListener(kind, begin, { passive: true });
-    let sent = false, waits = false;
     form.addEventListener("submit", async (e) => {
-      if (sent) return;
+      if (!sent) begin();
+      if (ready || sent) return;
       e.preventDefault();
       if (waits) return; // pressed twice
       waits = true;
       form.setAttribute("aria-busy", "true");
-      input.value = await begin();
+      await work;
       form.removeAttribute("aria-busy");
       waits = false;
       sent = true;
-      form.requestSubmit(e.submitter || undefined);
+      // Not from here: a form that is being submitted takes no second submission.
+      setTimeout(() => form.requestSubmit(e.submitter || undefined));
     });
     // Back from the next page: what was sent is spent.
     addEventListener("pageshow", (e) => {
       if (!e.persisted) return;
-      sent = false;
+      sent = ready = false;
       work = null;
       input.value = "";
     });
