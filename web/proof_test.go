@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,6 +23,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"shingle/accounts"
+	"shingle/domains/access"
 	"shingle/internal/pow"
 	"shingle/internal/testkit"
 	"shingle/tenant"
@@ -267,6 +269,44 @@ func TestTheTrap(t *testing.T) {
 		lacks(t, path, page, `name="homepage" tabindex="-1" autocomplete="off"`, `aria-hidden="true"`, "<noscript>", `data-proof="/proof/`)
 	}
 }
+
+var postForm = regexp.MustCompile(`(?s)<form [^>]*>.*?</form>`)
+
+// No page has a form of strangers that its script knows nothing of.
+func TestEveryFormOfStrangersBringsItsProof(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	board, closed := h.Board(t, "acme"), h.Board(t, "closed")
+	h.private(t, closed, access.Change{Mode: access.Password, Password: "open sesame 42"})
+	job := h.job(t, board)
+	seen := map[string]bool{}
+	for host, paths := range map[string][]string{
+		board.PlatformHost:  {"/", "/jobs", "/jobs?q=x", job, job + "/apply", job + "/report", "/post", "/employers", "/sign-in", "/sign-in?over=1", "/your-data", "/your-data/open?token=none"},
+		closed.PlatformHost: {"/", "/enter"},
+		platformHost:        {"/", "/sign-in", "/sign-up", "/reset/ask", "/sign-in/link?token=none", "/reset?token=none"},
+	} {
+		for _, path := range paths {
+			for _, form := range postForm.FindAllString(h.get(t, host, path).Body.String(), -1) {
+				for _, m := range formAction.FindAllStringSubmatch(form, -1) {
+					if testkit.Proof(t, m[1], func(path string) []byte { return h.get(t, host, path).Body.Bytes() }) == "" {
+						continue
+					}
+					seen[strings.TrimPrefix(m[1], job)] = true
+					if strings.Count(form, "data-proof=") != 1 || strings.Count(form, `name="homepage"`) != 1 {
+						t.Errorf("%s%s: the form to %s brings no proof: %.300s", host, path, m[1], form)
+					}
+				}
+			}
+		}
+	}
+	for _, to := range []string{"/apply", "/report", "/post", "/alerts", "/sign-in", "/sign-in/mail", "/enter", "/your-data", "/sign-up", "/reset/ask"} {
+		if !seen[to] {
+			t.Errorf("no page has the form to %s", to)
+		}
+	}
+}
+
+var formAction = regexp.MustCompile(`action="?([^"\s>]+)`)
 
 // Forms that send a mail anyway are sent without a proof, less often.
 func TestMailsWithoutAProofAreFew(t *testing.T) {

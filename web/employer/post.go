@@ -515,6 +515,7 @@ func (e *Employer) landing(c *gin.Context) error {
 		p.Questions = append(p.Questions, themes.Point{Title: v.Say("employers.q_" + key), Text: v.Say("employers.a_" + key)})
 	}
 	p.SignIn = themes.SignInBox{Form: e.Site.Form(v, "/sign-in", nil, nil)}
+	p.SignIn.Proof = proof.SignIn
 	p.Canonical = e.Links.Board(v.T, "/employers")
 	return e.Site.Render(c, v, http.StatusOK, "employers", p)
 }
