@@ -17,9 +17,19 @@ func TestJourneyWithoutScripts(t *testing.T) {
 	w := world(t)
 	ctx := w.browser(t)
 	board, base := w.demo(t, "orbit"), w.board("orbit")
-	if _, err := chromedp.Call(ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {
-		t.Fatal(err)
+	scripts := func(on bool) {
+		t.Helper()
+		if _, err := chromedp.Call(ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !on}); err != nil {
+			t.Fatal(err)
+		}
 	}
+	look := func(name string) { // which runs scripts of its own in the page that is there
+		t.Helper()
+		scripts(true)
+		w.page(t, ctx, name)
+		scripts(false)
+	}
+	scripts(false)
 	visit(t, ctx, base+"/jobs", 200)
 	cards := slices.DeleteFunc(jobLinks(t, ctx), func(card [2]string) bool { // the remote ones are another journey's
 		return slices.ContainsFunc(board.Listings, func(l demo.Listing) bool { return l.Title == card[0] && l.Workplace == "remote" })
@@ -32,10 +42,10 @@ func TestJourneyWithoutScripts(t *testing.T) {
 	typeIn(t, ctx, "email", email)
 	choose(t, ctx, "consent", "yes")
 	attach(t, ctx, "cv", "Tove Linde.pdf", demo.CV(name, []string{"Six years of ledgers."}))
-	w.page(t, ctx, "scriptless-apply")
+	look("scriptless-apply")
 	send(t, ctx, path+"/apply", http.StatusAccepted)
 	says(t, ctx, "One more step", email, "24 hours")
-	w.page(t, ctx, "scriptless-sent")
+	look("scriptless-sent")
 	var n int
 	sent := `SELECT count(*) FROM applications WHERE email = $1 AND cv_key <> ''`
 	if err := w.db.QueryRowContext(t.Context(), sent, email).Scan(&n); err != nil || n != 0 {
@@ -43,7 +53,7 @@ func TestJourneyWithoutScripts(t *testing.T) {
 	}
 	visit(t, ctx, link(t, w.mail(t, email, "One press"), "/confirm?token="), 200)
 	says(t, ctx, "Send it now?")
-	w.page(t, ctx, "scriptless-confirm")
+	look("scriptless-confirm")
 	send(t, ctx, "/confirm", 200)
 	says(t, ctx, "Application sent", email)
 	if err := w.db.QueryRowContext(t.Context(), sent, email).Scan(&n); err != nil || n != 1 {
