@@ -53,7 +53,7 @@ var sheetNames = []string{"base", "seek", "listing", "forms"}
 // here needs those of lists and of forms.
 var pageSheets = map[string][]string{
 	"home": {"seek"}, "results": {"seek"}, "companies": {"seek"}, "listing": {"seek", "listing"}, "company": {"seek", "listing"},
-	"post": {"forms"}, "signin": {"forms"}, "yourdata": {"forms"}, "text": {}, "error": {},
+	"post": {"forms"}, "signin": {"forms"}, "yourdata": {"forms"}, "held": {"forms"}, "text": {}, "error": {},
 }
 
 func sheetFile(pack, sheet string) string {
