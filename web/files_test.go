@@ -45,7 +45,7 @@ func (h *house) upload(t *testing.T, b *tenant.Tenant, name, kind, body string) 
 
 }
 
-const png = "\x89PNG\r\n\x1a\n and whatever else"
+const pngFile = "\x89PNG\r\n\x1a\n and whatever else"
 
 // download checks what an upload says about itself.
 func download(t *testing.T, what string, rec *httptest.ResponseRecorder) {
@@ -63,7 +63,7 @@ func TestUploadsOnABoardAreDownloads(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	board := h.Board(t, "acme")
-	h.upload(t, board, "logos/a.png", "image/png", png)
+	h.upload(t, board, "logos/a.png", "image/png", pngFile)
 	h.upload(t, board, "cv/a.pdf", "application/pdf", "%PDF-1.4")
 	for _, path := range []string{"/x/logos/a.png", "/files/logos/a.png"} {
 		download(t, path, h.get(t, board.PlatformHost, path))
@@ -80,7 +80,7 @@ func TestTheHostOfUploads(t *testing.T) {
 	h := filesHouse(t)
 	board, rival, shut := h.Board(t, "acme"), h.Board(t, "rival"), h.Board(t, "shut")
 	for _, b := range []*tenant.Tenant{board, rival, shut} {
-		h.upload(t, b, "logos/a.png", "image/png", png)
+		h.upload(t, b, "logos/a.png", "image/png", pngFile)
 	}
 	h.private(t, shut, access.Change{Mode: access.Password, Password: "open sesame 42"})
 	at := "/x/" + board.ID.String() + "/logos/a.png"
