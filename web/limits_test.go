@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"image"
 	"image/png"
+	"maps"
 	"mime/multipart"
 	"net/http"
 	"net/url"
@@ -19,6 +20,7 @@ import (
 
 	"shingle/authz"
 	"shingle/billing/plans"
+	"shingle/internal/testkit"
 	"shingle/listings"
 	"shingle/tenant"
 	"shingle/web"
@@ -186,11 +188,13 @@ func TestUploadsStopAtThePlansStorage(t *testing.T) {
 	look := url.Values{"preset": {"harbor/"}, "hero_title": {"Typed title"}}
 	sends := func(path, token, field string, values url.Values) (int, string) {
 		t.Helper()
-		kind, body := picture(t, field, values)
 		host := board.PlatformHost
 		if token == rivalOwner {
 			host = rival.PlatformHost
 		}
+		values = maps.Clone(values)
+		values.Set("proof", testkit.Proof(t, path, func(path string) []byte { return h.get(t, host, path).Body.Bytes() }))
+		kind, body := picture(t, field, values)
 		code, html, _ := h.sendBody(t, host, path, token, kind, body)
 		return code, html
 	}
@@ -222,7 +226,8 @@ func TestUploadsStopAtThePlansStorage(t *testing.T) {
 	job := listings.Path(st.listings[0].Slug, st.listings[0].PublicID)
 	var b bytes.Buffer
 	m := multipart.NewWriter(&b)
-	for name, v := range map[string]string{"name": "Ada Brand", "email": "ada@seeker.example", "consent": "1"} {
+	proof := testkit.Proof(t, job+"/apply", func(path string) []byte { return h.get(t, board.PlatformHost, path).Body.Bytes() })
+	for name, v := range map[string]string{"proof": proof, "name": "Ada Brand", "email": "ada@seeker.example", "consent": "1"} {
 		_ = m.WriteField(name, v)
 	}
 	part, _ := m.CreateFormFile("cv", "cv.pdf")
