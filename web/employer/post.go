@@ -132,7 +132,8 @@ func (e *Employer) post(c *gin.Context) error {
 		if verr != nil {
 			return verr
 		}
-		if err = e.Site.Proof.Hold(c, proof.Post, content.Email, view.Say("held.post", content.Title)); err == nil {
+		// Not its title: the mail may go to anybody, and must not carry a stranger's words.
+		if err = e.Site.Proof.Hold(c, proof.Post, content.Email, view.Say("held.post")); err == nil {
 			return e.Site.Held(c, view, content.Email)
 		}
 	}
