@@ -8,7 +8,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
-	"shingle/accounts"
 	"shingle/authz"
 	"shingle/authz/chain"
 	"shingle/tenant"
@@ -20,7 +19,7 @@ import (
 func (a *Admin) auditRoutes() []route.Route {
 	return []route.Route{
 		{Method: route.GET, Path: "/admin/audit", Handle: a.audit, Can: authz.Can("audit", "read")},
-		{Method: route.GET, Path: "/admin/audit.csv", Handle: route.Limited(a.Limits, accounts.Downloads, a.auditCSV), Can: authz.Can("audit", "read"), StepUp: true},
+		{Method: route.GET, Path: "/admin/audit.csv", Handle: route.Download(a.Limits, a.auditCSV), Can: authz.Can("audit", "read"), StepUp: true},
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"shingle/accounts"
 	"shingle/authz"
 	"shingle/listings"
 	"shingle/tenant"
@@ -31,12 +30,12 @@ func (a *Admin) boardRoutes() []route.Route {
 		{Method: POST, Path: "/admin/products/:id/delete", Handle: a.deleteProduct, Can: can("product", "write")},
 
 		{Method: GET, Path: "/admin/orders", Handle: a.orders, Can: can("order", "read")},
-		{Method: GET, Path: "/admin/orders.csv", Handle: route.Limited(a.Limits, accounts.Downloads, a.ordersCSV), Can: can("order", "read"), StepUp: true},
+		{Method: GET, Path: "/admin/orders.csv", Handle: route.Download(a.Limits, a.ordersCSV), Can: can("order", "read"), StepUp: true},
 		{Method: GET, Path: "/admin/orders/:id", Handle: a.order, Can: can("order", "read")},
 		{Method: POST, Path: "/admin/orders/:id/refund", Handle: a.refundOrder, Can: can("order", "refund"), StepUp: true},
 
 		{Method: GET, Path: "/admin/payouts", Handle: a.payouts, Can: can("payout", "read"), StepUp: true},
-		{Method: GET, Path: "/admin/payouts/statement.csv", Handle: route.Limited(a.Limits, accounts.Downloads, a.statementCSV), Can: can("payout", "read"), StepUp: true},
+		{Method: GET, Path: "/admin/payouts/statement.csv", Handle: route.Download(a.Limits, a.statementCSV), Can: can("payout", "read"), StepUp: true},
 		{Method: POST, Path: "/admin/payouts/onboard", Handle: a.onboard, Can: can("payout", "onboard"), StepUp: true},
 		{Method: POST, Path: "/admin/payouts/dashboard", Handle: a.stripeDashboard, Can: can("payout", "onboard"), StepUp: true},
 		{Method: POST, Path: "/admin/payouts/reconcile", Handle: a.reconcile, Can: can("payout", "read"), StepUp: true},

@@ -5,12 +5,10 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/uptrace/bun"
 
-	"shingle/accounts"
 	"shingle/archive"
 	"shingle/authz"
 	"shingle/internal/fault"
@@ -26,7 +24,7 @@ func (a *Admin) exportRoutes() []route.Route {
 		{Method: GET, Path: "/admin/export", Handle: a.exports, Can: can, StepUp: true},
 		{Method: POST, Path: "/admin/export", Handle: a.askExport, Can: can, StepUp: true},
 		{Method: GET, Path: "/admin/export/download", Handle: a.downloadForm, Can: can, StepUp: true},
-		{Method: POST, Path: "/admin/export/download", Handle: route.Limited(a.Limits, accounts.Downloads, a.download), Can: can, StepUp: true},
+		{Method: POST, Path: "/admin/export/download", Handle: route.Download(a.Limits, a.download), Can: can, StepUp: true},
 		{Method: POST, Path: "/admin/export/:id/link", Handle: a.exportLink, Can: can, StepUp: true},
 		{Method: POST, Path: "/admin/export/:id/delete", Handle: a.deleteExport, Can: can, StepUp: true},
 	}
@@ -143,8 +141,6 @@ func (a *Admin) download(c *gin.Context) error {
 		return a.linkOver(c, err)
 	}
 	defer func() { _ = f.Close() }()
-	// A large archive on a slow line takes longer than any page.
-	_ = http.NewResponseController(c.Writer).SetWriteDeadline(time.Time{})
 	h := c.Writer.Header()
 	h.Set("Content-Type", "application/gzip")
 	h.Set("Content-Disposition", `attachment; filename="`+t.Slug+"-"+r.CreatedAt.UTC().Format("2006-01-02")+`.tar.gz"`)

@@ -10,7 +10,6 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/uptrace/bun"
 
-	"shingle/accounts"
 	"shingle/authz"
 	"shingle/billing/plans"
 	"shingle/internal/fault"
@@ -39,7 +38,7 @@ func (a *Admin) mailRoutes() []route.Route {
 		{Method: POST, Path: "/admin/mail/texts/:kind/test", Handle: a.testMailText, Can: can("mail", "write")},
 		{Method: POST, Path: "/admin/mail/texts/:kind/restore", Handle: a.restoreMailText, Can: can("mail", "write")},
 		{Method: GET, Path: "/admin/mail/log", Handle: a.mailLog, Can: can("mail", "read")},
-		{Method: GET, Path: "/admin/mail/log.csv", Handle: route.Limited(a.Limits, accounts.Downloads, a.mailLogCSV), Can: can("mail", "read"), StepUp: true},
+		{Method: GET, Path: "/admin/mail/log.csv", Handle: route.Download(a.Limits, a.mailLogCSV), Can: can("mail", "read"), StepUp: true},
 		{Method: GET, Path: "/admin/mail/suppressed", Handle: a.suppressed, Can: can("mail", "read")},
 		{Method: POST, Path: "/admin/mail/suppressed", Handle: a.suppress, Can: can("mail", "write")},
 		{Method: POST, Path: "/admin/mail/suppressed/lift", Handle: a.liftSuppression, Can: can("mail", "write")},

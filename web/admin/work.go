@@ -34,7 +34,7 @@ func (a *Admin) workRoutes() []route.Route {
 		{Method: POST, Path: "/admin/revisions/:id/refuse", Handle: a.refuseRevision, Can: can("listing", "moderate")},
 
 		{Method: GET, Path: "/admin/listings", Handle: a.listings, Can: can("listing", "read")},
-		{Method: GET, Path: "/admin/listings.csv", Handle: route.Limited(a.Limits, accounts.Downloads, a.listingsCSV), Can: can("listing", "read"), StepUp: true},
+		{Method: GET, Path: "/admin/listings.csv", Handle: route.Download(a.Limits, a.listingsCSV), Can: can("listing", "read"), StepUp: true},
 		{Method: POST, Path: "/admin/listings/bulk", Handle: a.bulk, Can: can("listing", "write")},
 		{Method: GET, Path: "/admin/listings/new", Handle: a.newListing, Can: can("listing", "write")},
 		{Method: POST, Path: "/admin/listings", Handle: a.createListing, Can: can("listing", "write")},
@@ -47,7 +47,7 @@ func (a *Admin) workRoutes() []route.Route {
 		{Method: POST, Path: "/admin/listings/:id/restore", Handle: a.restoreListing, Can: can("listing", "delete")},
 
 		{Method: GET, Path: "/admin/imports", Handle: a.imports, Can: can("import", "read")},
-		{Method: GET, Path: "/admin/imports/template.csv", Handle: route.Limited(a.Limits, accounts.Downloads, a.importTemplate), Can: can("import", "read")},
+		{Method: GET, Path: "/admin/imports/template.csv", Handle: route.Download(a.Limits, a.importTemplate), Can: can("import", "read")},
 		{Method: POST, Path: "/admin/imports", Handle: a.checkImport, Can: can("import", "write"), Body: listings.MaxImportBytes + 1<<20},
 		{Method: GET, Path: "/admin/imports/:id", Handle: a.importReport, Can: can("import", "read")},
 		{Method: POST, Path: "/admin/imports/:id/run", Handle: a.runImport, Can: can("import", "write")},

@@ -101,11 +101,11 @@ func (e *Employer) DeskRoutes() []route.Route {
 		{Method: POST, Path: "/employers/listings/:id/move", Handle: e.move, Can: in},
 		{Method: POST, Path: "/employers/listings/:id/relist", Handle: e.relist, Can: in},
 		{Method: GET, Path: "/employers/listings/:id/applicants", Handle: e.applicants, Can: in},
-		{Method: GET, Path: "/employers/listings/:id/applicants.csv", Handle: route.Limited(e.Limits, accounts.Downloads, e.applicantsCSV), Can: in},
+		{Method: GET, Path: "/employers/listings/:id/applicants.csv", Handle: route.Download(e.Limits, e.applicantsCSV), Can: in},
 		{Method: GET, Path: "/employers/applications/:id", Handle: e.application, Can: in},
 		{Method: POST, Path: "/employers/applications/:id/status", Handle: e.setStatus, Can: in},
 		{Method: POST, Path: "/employers/applications/:id/reply", Handle: e.reply, Can: in},
-		{Method: GET, Path: "/employers/applications/:id/cv", Handle: route.Limited(e.Limits, accounts.Downloads, e.cv), Can: in},
+		{Method: GET, Path: "/employers/applications/:id/cv", Handle: route.Download(e.Limits, e.cv), Can: in},
 		{Method: GET, Path: "/employers/orders", Handle: e.orders, Can: in},
 		{Method: POST, Path: "/employers/sign-out", Handle: e.signOut, Can: in},
 	}

@@ -15,7 +15,6 @@ import (
 	"github.com/uptrace/bun"
 	"gocloud.dev/gcerrors"
 
-	"shingle/accounts"
 	"shingle/authz"
 	"shingle/candidates"
 	"shingle/internal/fault"
@@ -45,7 +44,7 @@ func (s *Site) file(c *gin.Context) error {
 func (s *Site) FileRoutes() []route.Route {
 	return []route.Route{
 		{Method: route.GET, Path: "/x/:board/logos/:file", Handle: s.hostedPicture, Can: authz.Public},
-		{Method: route.GET, Path: "/x/:board/cv/:application/:token", Handle: route.Limited(s.Limits, accounts.Downloads, s.hostedCV), Can: authz.Public},
+		{Method: route.GET, Path: "/x/:board/cv/:application/:token", Handle: route.Download(s.Limits, s.hostedCV), Can: authz.Public},
 	}
 }
 

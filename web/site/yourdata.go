@@ -32,7 +32,7 @@ func (s *Site) dataRoutes() []route.Route {
 		{Method: route.POST, Path: yourData, Handle: s.askData, Can: pub},
 		{Method: route.GET, Path: yourData + "/open", Handle: s.openDataForm, Can: pub},
 		{Method: route.POST, Path: yourData + "/open", Handle: s.openData, Can: pub},
-		{Method: route.POST, Path: yourData + "/download", Handle: route.Limited(s.Limits, accounts.Downloads, s.downloadData), Can: pub},
+		{Method: route.POST, Path: yourData + "/download", Handle: route.Download(s.Limits, s.downloadData), Can: pub},
 		{Method: route.POST, Path: yourData + "/erase", Handle: s.eraseData, Can: pub},
 		{Method: route.GET, Path: yourData + "/keep", Handle: s.keepDataForm, Can: pub},
 		{Method: route.POST, Path: yourData + "/keep", Handle: s.keepData, Can: pub},

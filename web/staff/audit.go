@@ -9,7 +9,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
-	"shingle/accounts"
 	"shingle/authz"
 	"shingle/authz/chain"
 	"shingle/tenant"
@@ -21,7 +20,7 @@ import (
 func (s *Staff) auditRoutes() []route.Route {
 	return []route.Route{
 		{Method: route.GET, Path: "/staff/audit", Handle: s.audit, Can: authz.Can("audit", "read")},
-		{Method: route.GET, Path: "/staff/audit.csv", Handle: route.Limited(s.Limits, accounts.Downloads, s.auditCSV), Can: authz.Can("audit", "read"), StepUp: true},
+		{Method: route.GET, Path: "/staff/audit.csv", Handle: route.Download(s.Limits, s.auditCSV), Can: authz.Can("audit", "read"), StepUp: true},
 	}
 }
 

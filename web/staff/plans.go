@@ -14,7 +14,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
-	"shingle/accounts"
 	"shingle/authz"
 	"shingle/billing/plans"
 	"shingle/internal/fault"
@@ -30,7 +29,7 @@ func (s *Staff) planRoutes() []route.Route {
 	read, write := authz.Can("plan", "read"), authz.Can("plan", "write")
 	return []route.Route{
 		{Method: GET, Path: "/staff/plans", Handle: s.plans, Can: read},
-		{Method: GET, Path: "/staff/plans.csv", Handle: route.Limited(s.Limits, accounts.Downloads, s.plansCSV), Can: read, StepUp: true},
+		{Method: GET, Path: "/staff/plans.csv", Handle: route.Download(s.Limits, s.plansCSV), Can: read, StepUp: true},
 		{Method: GET, Path: "/staff/plans/new", Handle: s.newPlan, Can: write},
 		{Method: POST, Path: "/staff/plans", Handle: s.savePlan, Can: write, StepUp: true},
 		{Method: GET, Path: "/staff/plans/edit/:id", Handle: s.editPlan, Can: read},

@@ -25,7 +25,7 @@ func (s *Staff) teamRoutes() []route.Route {
 	read, manage := authz.Can("staff", "read"), authz.Can("staff", "manage")
 	return []route.Route{
 		{Method: GET, Path: "/staff/team", Handle: s.team, Can: read},
-		{Method: GET, Path: "/staff/team.csv", Handle: route.Limited(s.Limits, accounts.Downloads, s.teamCSV), Can: read, StepUp: true},
+		{Method: GET, Path: "/staff/team.csv", Handle: route.Download(s.Limits, s.teamCSV), Can: read, StepUp: true},
 		{Method: POST, Path: "/staff/team/invite", Handle: s.invite, Can: manage, StepUp: true},
 		{Method: POST, Path: "/staff/team/resend", Handle: s.resendInvitation, Can: manage, StepUp: true},
 		{Method: POST, Path: "/staff/team/withdraw", Handle: s.withdrawInvitation, Can: manage, StepUp: true},
