@@ -141,6 +141,7 @@ type testServer struct {
 	super    *sql.DB
 	secrets  map[string]string // role → password
 	template string
+	strategy string // of CREATE DATABASE, where the server knows one
 	// private is the shared cluster's folder; empty for a given server.
 	private string
 }
@@ -200,12 +201,27 @@ func setUp(ctx context.Context) (*testServer, error) {
 		s.template, err = schemaHash()
 	}
 	if err == nil {
+		s.strategy, err = cloneStrategy(ctx, s.super)
+	}
+	if err == nil {
 		err = s.ensureTemplate(ctx)
 	}
 	if err == nil && s.private != "" {
 		err = s.sweep(ctx)
 	}
 	return s, errors.Join(err, unlock())
+}
+
+// cloneStrategy copies files instead of logging each page: twice as fast with
+// fsync off, and it takes the template's cache of its catalogue along. Before
+// Postgres 15 there was no other way.
+func cloneStrategy(ctx context.Context, super *sql.DB) (string, error) {
+	var version int
+	err := super.QueryRowContext(ctx, "SELECT current_setting('server_version_num')::int").Scan(&version)
+	if err != nil || version < 150000 {
+		return "", err
+	}
+	return " STRATEGY file_copy", nil
 }
 
 // url connects as a role, or as the server's superuser for "".
@@ -272,6 +288,14 @@ func (s *testServer) ensureTemplate(ctx context.Context) error {
 		s.url(devstack.AppRole, making), s.url(devstack.PlatformRole, making)); err != nil {
 		return fmt.Errorf("migrating the template: %w", err)
 	}
+	// Its first session after the migrations writes the cache that clones start with.
+	first, err := pg.Connect(ctx, s.url("", making))
+	if err != nil {
+		return err
+	}
+	if err := first.Close(ctx); err != nil {
+		return err
+	}
 	// Nobody connects to a template again, so that it can be cloned at any time.
 	for _, q := range []string{
 		"ALTER DATABASE " + making + " RENAME TO " + s.template,
@@ -317,7 +341,7 @@ func (s *testServer) dropOldTemplates(ctx context.Context, conn *pgx.Conn) error
 
 // clone copies the template.
 func (s *testServer) clone(ctx context.Context, name string) error {
-	q := "CREATE DATABASE " + name + " TEMPLATE " + s.template + " OWNER " + devstack.OwnerRole
+	q := "CREATE DATABASE " + name + " TEMPLATE " + s.template + " OWNER " + devstack.OwnerRole + s.strategy
 	err := untilUnused(ctx, func() error { _, err := s.super.ExecContext(ctx, q); return err })
 	if pg.Code(err) == "3D000" { // swept away by a newer build's tests
 		if err := s.ensureTemplate(ctx); err != nil {
