@@ -13,6 +13,7 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
@@ -219,7 +220,11 @@ func picture(t testing.TB, ctx context.Context, name string, width int) string {
 	}
 	var png []byte
 	if err == nil {
-		png, err = chromedp.Run(ctx, chromedp.FullScreenshot(100))
+		// As chromedp.FullScreenshot, but encoded in a fraction of the time.
+		yes := true
+		var shot page.CaptureScreenshotResult
+		shot, err = chromedp.Call(ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{Format: page.CaptureScreenshotFormatPng, CaptureBeyondViewport: &yes, FromSurface: &yes, OptimizeForSpeed: &yes})
+		png = shot.Data
 	}
 	if err != nil {
 		t.Fatalf("screenshot %s: %v", name, err)
