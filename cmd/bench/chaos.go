@@ -330,12 +330,17 @@ func (c *chaos) unavailable(ctx context.Context) error {
 func (c *chaos) end(ctx context.Context) error {
 	begun := time.Now()
 	faultLines := len(c.lines)
+	// Requests whose callers have just ended are still answered, and leave work.
+	quiet := begun
 	for {
 		var left int
 		if err := c.w.super.QueryRow(ctx, `SELECT count(*) FROM tasks WHERE failed_at IS NULL AND every IS NULL AND kind NOT LIKE '%.at' AND (run_at < now() + interval '2 minutes')`).Scan(&left); err != nil {
 			return err
 		}
-		if left == 0 || time.Since(begun) > 2*patience {
+		if left > 0 {
+			quiet = time.Now()
+		}
+		if time.Since(quiet) > 3*time.Second || time.Since(begun) > 2*patience {
 			break
 		}
 		time.Sleep(250 * time.Millisecond)
