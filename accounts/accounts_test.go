@@ -254,19 +254,28 @@ func TestSweepRemovesOnlyWhatIsOver(t *testing.T) {
 	if _, err := d.people.RequestSignIn(d.Ctx(t, board), "pat@x.example", "", here); err != nil {
 		t.Fatal(err)
 	}
+	d.platform(t, func(ctx context.Context, tx bun.IDB) error {
+		_, err := tx.NewRaw(`INSERT INTO held_forms (tenant_id, hash, form, email, sealed, created_at, expires_at) VALUES (?, '\x01', 'apply', 'pat@x.example', '\x00', ?, ?)`,
+			board.ID, d.clock.Now(), d.clock.Now().Add(24*time.Hour)).Exec(ctx)
+		return err
+	})
 	count := func() (n int) {
 		d.platform(t, func(ctx context.Context, tx bun.IDB) error {
 			if err := accounts.NewSweeper(d.Platform, d.clock.Now).Sweep(ctx, tx); err != nil {
 				return err
 			}
-			return tx.NewRaw(`SELECT (SELECT count(*) FROM operator_tokens) + (SELECT count(*) FROM person_tokens) + (SELECT count(*) FROM operator_sessions)`).Scan(ctx, &n)
+			return tx.NewRaw(`SELECT (SELECT count(*) FROM operator_tokens) + (SELECT count(*) FROM person_tokens) + (SELECT count(*) FROM operator_sessions) + (SELECT count(*) FROM held_forms)`).Scan(ctx, &n)
 		})
 		return n
 	}
-	if n := count(); n != 3 {
-		t.Errorf("%d rows left, want 3", n)
+	if n := count(); n != 4 {
+		t.Errorf("%d rows left, want 4", n)
 	}
-	d.clock.Advance(72 * time.Hour)
+	d.clock.Advance(25 * time.Hour)
+	if n := count(); n != 3 {
+		t.Errorf("%d rows left, want all but the form that waited for a day", n)
+	}
+	d.clock.Advance(47 * time.Hour)
 	if n := count(); n != 1 {
 		t.Errorf("%d rows left, want the session", n)
 	}

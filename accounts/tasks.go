@@ -20,7 +20,7 @@ const (
 	keepOver = 48 * time.Hour
 )
 
-// Sweeper removes tokens and sessions that are over, on every board.
+// Sweeper removes tokens, sessions and waiting forms that are over, on every board.
 type Sweeper struct {
 	platform *tenant.Platform
 	now      func() time.Time
@@ -49,7 +49,8 @@ func (s *Sweeper) sweep(ctx context.Context, t *tasks.Task) error {
 	})
 }
 
-// Sweep removes, in a platform transaction, what ended more than two days ago.
+// Sweep removes, in a platform transaction, what ended more than two days ago, and
+// forms whose link is over.
 // A parent session goes only after its children: they could not outlive it.
 func (s *Sweeper) Sweep(ctx context.Context, tx bun.IDB) error {
 	before := s.now().Add(-keepOver)
@@ -64,5 +65,8 @@ func (s *Sweeper) Sweep(ctx context.Context, tx bun.IDB) error {
 			return err
 		}
 	}
-	return nil
+	// Forms that waited for a link hold what somebody typed, and are kept no longer
+	// than they were told.
+	_, err := tx.NewRaw(`DELETE FROM held_forms WHERE expires_at < ?`, s.now()).Exec(ctx)
+	return err
 }

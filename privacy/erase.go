@@ -204,6 +204,7 @@ func (s *Service) erase(ctx context.Context, tx bun.IDB, board tenant.ID, who uu
 		{"suppressions", `DELETE FROM mail_suppressions WHERE tenant_id = ? AND address = ?`, []any{board, email}},
 		{"passes", `DELETE FROM access_passes WHERE tenant_id = ? AND email = ?`, []any{board, email}},
 		{"tokens", `DELETE FROM person_tokens WHERE tenant_id = ? AND email = ?`, []any{board, email}},
+		{"forms", `DELETE FROM held_forms WHERE tenant_id = ? AND email = ?`, []any{board, email}},
 		// Sessions and memberships go with the person; listings and orders lose the link.
 		{"accounts", `DELETE FROM people WHERE tenant_id = ? AND email = ?`, []any{board, email}},
 	} {

@@ -85,6 +85,7 @@ INSERT INTO people (tenant_id, id, email, name, confirmed_at) VALUES ('{board}',
 	('{board}', '{kim}', 'kim@pair.example', 'Kim', now()), ('{board}', '{lea}', 'lea@pair.example', 'Lea', now()), ('{board}', '{solo}', 'solo@solo.example', 'Solo', now());
 INSERT INTO person_sessions (tenant_id, token_hash, person_id, expires_at) VALUES ('{board}', '\xdead01', '{ada}', now() + interval '1 day'), ('{board}', '\xdead02', '{max}', now() + interval '1 day');
 INSERT INTO access_passes (tenant_id, hash, kind, email, expires_at) VALUES ('{board}', '\xdead03', 'link', 'ada@seeker.example', now() + interval '1 day');
+INSERT INTO held_forms (tenant_id, hash, form, email, sealed, created_at, expires_at) VALUES ('{board}', '\xdead04', 'apply', 'ada@seeker.example', '\x00', now(), now() + interval '1 day');
 INSERT INTO companies (tenant_id, id, slug, name, website, about, logo_key) VALUES ('{board}', '{hirer}', 'hirer', 'Hirer', 'https://hirer.example', '<p>We hire.</p>', '{board}/logos/{logo}.png'),
 	('{board}', '{pair}', 'pair', 'Pair', 'https://pair.example', '<p>Two.</p>', ''), ('{board}', '{soloco}', 'solo-max-muster', 'Max Muster', 'https://solo.example', '<p>Me.</p>', '');
 INSERT INTO company_members (tenant_id, company_id, person_id, created_at) VALUES ('{board}', '{hirer}', '{max}', now()), ('{board}', '{pair}', '{kim}', now()), ('{board}', '{pair}', '{lea}', now()), ('{board}', '{soloco}', '{solo}', now());

@@ -150,9 +150,6 @@ func (s *Service) Hold(c *gin.Context, form, email, what string) error {
 	}
 	now := s.Now()
 	return s.DB.Write(ctx, func(ctx context.Context, tx bun.IDB) error {
-		if _, err := tx.NewRaw(`DELETE FROM held_forms WHERE tenant_id = ? AND expires_at < ?`, t.ID, now).Exec(ctx); err != nil {
-			return err
-		}
 		_, err := tx.NewRaw(`INSERT INTO held_forms (tenant_id, hash, form, email, sealed, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
 			t.ID, hash, form, address, sealed, now, now.Add(HeldFor)).Exec(ctx)
 		if err != nil {
