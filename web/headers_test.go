@@ -12,7 +12,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/uptrace/bun"
 
-	"shingle/accounts"
 	"shingle/authz"
 	"shingle/domains/access"
 	"shingle/tenant"
@@ -169,23 +168,6 @@ func (h *house) demo(t *testing.T, board *tenant.Tenant) (in, pause http.Handler
 		t.Fatal(err)
 	}
 	return d.Handler(h.handler), pause
-}
-
-// as asks with a session.
-func (h *house) as(t *testing.T, method, host, path, token string) *httptest.ResponseRecorder {
-	t.Helper()
-	r := httptest.NewRequestWithContext(t.Context(), method, path, http.NoBody)
-	r.Host = host + ":8080"
-	r.Header.Set("Accept", "text/html")
-	if method == http.MethodPost {
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
-	if token != "" {
-		r.AddCookie(&http.Cookie{Name: accounts.CookieName(accounts.OperatorCookie, accounts.Secured("http", host)), Value: token})
-	}
-	rec := httptest.NewRecorder()
-	h.handler.ServeHTTP(rec, r)
-	return rec
 }
 
 // Behind a proxy that ends TLS, browsers hear that the host is TLS's; from

@@ -208,8 +208,8 @@ func (h *house) handedOver(t testing.TB, token string, board *tenant.Tenant) str
 	return in.Token
 }
 
-// call asks for a route as a session, as somebody's browser would.
-func (h *house) call(t *testing.T, host, method, path, token string) *http.Response {
+// as asks for a route as a session, as somebody's browser would.
+func (h *house) as(t *testing.T, method, host, path, token string) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), method, "http://"+host+":8080"+path, http.NoBody)
 	r.Header.Set("Accept", "text/html")
@@ -221,7 +221,13 @@ func (h *house) call(t *testing.T, host, method, path, token string) *http.Respo
 	}
 	rec := httptest.NewRecorder()
 	h.handler.ServeHTTP(rec, r)
-	return rec.Result()
+	return rec
+}
+
+// call is as, for who reads the answer as a client does.
+func (h *house) call(t *testing.T, host, method, path, token string) *http.Response {
+	t.Helper()
+	return h.as(t, method, host, path, token).Result()
 }
 
 var placeholder = regexp.MustCompile(`[:*][a-z_]+`)

@@ -29,6 +29,13 @@ func (w *world) tiny(t *testing.T) (p *Plan, neighbour *tenant.Tenant) {
 	return p, neighbour
 }
 
+// at sets the world's clock.
+func (w *world) at(now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.now = now
+}
+
 func (w *world) wait(d time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -48,9 +55,7 @@ func (w *world) asIs(t *testing.T, id tenant.ID) *tenant.Tenant {
 func TestCallsStopAtTheLimitAndGoOn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.mu.Lock()
-	w.now = time.Date(2031, 5, 20, 12, 0, 0, 0, time.UTC)
-	w.mu.Unlock()
+	w.at(time.Date(2031, 5, 20, 12, 0, 0, 0, time.UTC))
 	p, neighbour := w.tiny(t)
 	calls := NewCalls(w.s)
 	call := func(b tenant.ID) error { return calls.Allow(t.Context(), w.asIs(t, b)) }
@@ -103,9 +108,7 @@ func TestCallsStopAtTheLimitAndGoOn(t *testing.T) {
 	w.wait(CallsFresh)
 	wantKind(t, call(w.board.ID), fault.TooMany)
 	// The month turns within the ten seconds.
-	w.mu.Lock()
-	w.now = time.Date(2031, 5, 31, 23, 59, 58, 0, time.UTC)
-	w.mu.Unlock()
+	w.at(time.Date(2031, 5, 31, 23, 59, 58, 0, time.UTC))
 	wantKind(t, call(w.board.ID), fault.TooMany)
 	w.wait(2 * time.Second)
 	if err := call(w.board.ID); err != nil {
@@ -163,9 +166,7 @@ func BenchmarkCalls(b *testing.B) {
 func TestBulkMailsAreHeldAndGoOn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.mu.Lock()
-	w.now = time.Date(2031, 5, 20, 12, 0, 0, 0, time.UTC)
-	w.mu.Unlock()
+	w.at(time.Date(2031, 5, 20, 12, 0, 0, 0, time.UTC))
 	p, neighbour := w.tiny(t)
 	room := func(b *tenant.Tenant) int64 {
 		t.Helper()
@@ -247,9 +248,7 @@ func TestBulkMailsAreHeldAndGoOn(t *testing.T) {
 	if room(w.board); held() == nil {
 		t.Error("nothing is held")
 	}
-	w.mu.Lock()
-	w.now = time.Date(2031, 6, 1, 0, 0, 1, 0, time.UTC)
-	w.mu.Unlock()
+	w.at(time.Date(2031, 6, 1, 0, 0, 1, 0, time.UTC))
 	if lift(); held() != nil || room(w.board) != 5 {
 		t.Error("the new month does not let them go")
 	}

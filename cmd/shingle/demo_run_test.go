@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -50,17 +49,7 @@ func TestDemo(t *testing.T) {
 	running := exec.Command(os.Args[0], "demo") // outlives the test's context: it is told to end
 	running.Env = env
 	running.Stdout, running.Stderr = &said, &errs
-	if err := running.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- running.Wait() }()
-	t.Cleanup(func() {
-		_ = running.Process.Signal(syscall.SIGTERM)
-		if err := <-ended; err != nil {
-			t.Errorf("the demo ends with %v: %s%s", err, said.String(), errs.String())
-		}
-	})
+	ended := background(t, running, &errs)
 	at := func(host, path string) string { return "http://" + host + ".localhost:" + port + path }
 	answers := func(host, path string, want int) {
 		t.Helper()

@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -32,17 +31,7 @@ func ownWorld(t *testing.T) *devWorldT {
 	running.Env = append(bareEnv(), "SHINGLE_LISTEN=127.0.0.1:"+w.port, "SHINGLE_OPS_LISTEN=127.0.0.1:"+freePort(), "SHINGLE_DATA_DIR="+w.dir,
 		"SHINGLE_DATABASE_URL="+db.App, "SHINGLE_PLATFORM_DATABASE_URL="+db.Platform, "SHINGLE_MIGRATE_DATABASE_URL="+db.Owner)
 	running.Stdout, running.Stderr = w.table, &errs
-	if err := running.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- running.Wait() }()
-	t.Cleanup(func() {
-		_ = running.Process.Signal(syscall.SIGTERM)
-		if err := <-ended; err != nil {
-			t.Errorf("the program ends with %v: %s", err, errs.String())
-		}
-	})
+	ended := background(t, running, &errs)
 	w.chromium = testkit.StartBrowser(t)
 	select {
 	case <-w.table.ready:

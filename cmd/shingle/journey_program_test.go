@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -25,6 +27,24 @@ func bareEnv() []string {
 		}
 	}
 	return env
+}
+
+// background starts the program and tells it to end with the test, which wants it
+// to end well. The channel has its end, should that come before.
+func background(t *testing.T, running *exec.Cmd, errs *bytes.Buffer) chan error {
+	t.Helper()
+	if err := running.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- running.Wait() }()
+	t.Cleanup(func() {
+		_ = running.Process.Signal(syscall.SIGTERM)
+		if err := <-ended; err != nil {
+			t.Errorf("the program ends with %v: %s", err, errs.String())
+		}
+	})
+	return ended
 }
 
 // out runs the command and wants it to succeed.
