@@ -8,11 +8,13 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/uptrace/bun"
 	"gocloud.dev/blob/memblob"
 
+	"shingle/accounts"
 	"shingle/authz"
 	"shingle/doctor/isolation"
 	"shingle/internal/testkit"
@@ -178,7 +180,18 @@ func TestNamesBeginWithTheirBoard(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	set("rate:" + id.String() + ":mail:x")
+	// The names that the limiter really gives.
+	limits := accounts.NewLimiter(rdb, time.Now)
+	key := accounts.LimitKey(id, "proof", "x")
+	if err := limits.Allow(t.Context(), key, accounts.Limit{N: 9, Period: time.Minute}); err != nil {
+		t.Fatal(err)
+	}
+	if n := limits.Count(t.Context(), key, time.Minute); n != 1 || !limits.Once(t.Context(), key, time.Now().Add(time.Minute)) {
+		t.Fatalf("counted %d", n)
+	}
+	if n := rdb.DBSize(t.Context()).Val(); n != 3 {
+		t.Fatalf("%d names for the three", n)
+	}
 	write := func(key string) {
 		t.Helper()
 		if err := bucket.WriteAll(t.Context(), key, []byte("x"), nil); err != nil {

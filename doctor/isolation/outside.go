@@ -51,8 +51,9 @@ func (n *names) into(r *Report, err error) {
 const uuidPattern = `[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`
 
 var (
-	// asynq's own keys hold no tenant's data; a task's note names its board first.
-	redisName = regexp.MustCompile(`^(rate:` + uuidPattern + `:|asynq[:{]|asynq$)`)
+	// accounts.Limiter's keys begin with rate, count or once. asynq's own hold no
+	// tenant's data; a task's note names its board first.
+	redisName = regexp.MustCompile(`^((rate|count|once):` + uuidPattern + `:|asynq[:{]|asynq$)`)
 	blobName  = regexp.MustCompile(`^` + uuidPattern + `/`)
 	indexName = regexp.MustCompile(`^listings_[0-9a-f]{32}(_|$)`)
 	taskNote  = regexp.MustCompile(`"b":\s*"` + uuidPattern + `"`)

@@ -142,7 +142,7 @@ func (s *Service) Of(c *gin.Context, form string) (Way, error) {
 		return Unproven, nil
 	}
 	id, ends, err := s.Key.Verify(purpose(ctx, form), answer, s.Now())
-	if err != nil || !s.Limits.Once(ctx, "proof:"+id, ends) {
+	if err != nil || !s.Limits.Once(ctx, spent(ctx, id), ends) {
 		return Unproven, fault.New(fault.Conflict, "form.again")
 	}
 	c.Set(spentKey, id)
@@ -151,13 +151,18 @@ func (s *Service) Of(c *gin.Context, form string) (Way, error) {
 
 const spentKey = "proof_spent"
 
+// spent names a proof that was used, under its board as all names in Redis are.
+func spent(ctx context.Context, id string) string {
+	return accounts.LimitKey(boardOf(ctx), "proof/spent", id)
+}
+
 // GiveBack lets the request's proof count again: the server failed, and whoever
 // sends the form once more need not begin anew.
 func (s *Service) GiveBack(c *gin.Context) {
 	if id := c.GetString(spentKey); id != "" {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request.Context()), time.Second)
 		defer cancel()
-		s.Limits.Again(ctx, "proof:"+id)
+		s.Limits.Again(ctx, spent(ctx, id))
 	}
 }
 
