@@ -108,6 +108,9 @@ func run(ctx context.Context, o options) error {
 		if err := w.scale(ctx, t); err != nil {
 			return err
 		}
+		if err := t.benchmarks(ctx); err != nil {
+			return err
+		}
 	}
 	if err := ctx.Err(); err != nil {
 		return err
@@ -129,6 +132,7 @@ type table struct {
 	seeding string
 	lines   []line
 	notes   []string
+	parts   []string // lines of the Go benchmarks
 }
 
 // line is one measured row.
@@ -185,6 +189,9 @@ func (t *table) String() string {
 	fmt.Fprintln(&b)
 	for _, n := range t.notes {
 		fmt.Fprintln(&b, "- "+n)
+	}
+	if len(t.parts) > 0 {
+		fmt.Fprintf(&b, "\nParts by themselves (`go test -bench`):\n\n```\n%s\n```\n", strings.Join(t.parts, "\n"))
 	}
 	return b.String()
 }

@@ -35,6 +35,7 @@ type row struct {
 // asked for most of the time.
 type draw struct {
 	w        *world
+	from     []board
 	r        *mrand.Rand
 	hosts    *mrand.Zipf
 	listings *mrand.Zipf
@@ -42,12 +43,16 @@ type draw struct {
 	caller   uint32
 }
 
-func (w *world) draw(boards int) *draw {
+// draw draws from the most visited boards, so many.
+func (w *world) draw(boards int) *draw { return w.drawFrom(w.boards[:min(boards, len(w.boards))]) }
+
+func (w *world) drawFrom(from []board) *draw {
+	boards := len(from)
 	r := mrand.New(mrand.NewSource(7)) // #nosec G404 -- a repeatable draw
-	return &draw{w: w, r: r, hosts: mrand.NewZipf(r, 1.1, 4, uint64(max(1, boards)-1)), listings: mrand.NewZipf(r, 1.1, 4, 49), words: mrand.NewZipf(r, 1.1, 2, uint64(len(common)-1))}
+	return &draw{w: w, from: from, r: r, hosts: mrand.NewZipf(r, 1.1, 4, uint64(max(1, boards)-1)), listings: mrand.NewZipf(r, 1.1, 4, 49), words: mrand.NewZipf(r, 1.1, 2, uint64(len(common)-1))}
 }
 
-func (d *draw) board() *board { return &d.w.boards[int(d.hosts.Uint64())%len(d.w.boards)] }
+func (d *draw) board() *board { return &d.from[int(d.hosts.Uint64())%len(d.from)] }
 
 func (d *draw) listing(b *board) string { return b.listings[int(d.listings.Uint64())%len(b.listings)] }
 

@@ -18,10 +18,16 @@ func (w *world) scale(ctx context.Context, t *table) error {
 	if err := w.coldStart(ctx, t); err != nil {
 		return err
 	}
+	if err := w.moreReplicas(ctx, t); err != nil {
+		return err
+	}
+	if err := w.work(ctx, t); err != nil {
+		return err
+	}
 	if err := w.moreBoards(ctx, t); err != nil {
 		return err
 	}
-	if err := w.moreReplicas(ctx, t); err != nil {
+	if err := w.moreListings(ctx, t); err != nil {
 		return err
 	}
 	info, err := os.Stat(w.o.binary)
@@ -61,32 +67,6 @@ func (w *world) coldStarts(ctx context.Context, addr string, n int) (took []time
 	}
 	slices.Sort(took)
 	return took, idle, nil
-}
-
-// moreBoards visits ever more boards; the exponent is the slope of log(p50) over
-// log(boards): 0 when nothing grows.
-func (w *world) moreBoards(ctx context.Context, t *table) error {
-	if err := w.start(ctx, false, 1); err != nil {
-		return err
-	}
-	defer w.stop()
-	w.warm(ctx)
-	for _, r := range w.rows()[:3] {
-		var boards, p50 []float64
-		text := "boards visited, cache off, " + r.name + ": "
-		for n := 10; n <= len(w.boards); n *= 10 {
-			n = min(n, len(w.boards))
-			d := w.draw(n)
-			q, err := open(ctx, w.addr, 60, w.o.seconds, func() request { return r.next(d) }, r.good)
-			if err != nil {
-				return err
-			}
-			boards, p50 = append(boards, float64(n)), append(p50, ms(q.p50))
-			text += fmt.Sprintf("%d: p50 %.2f, p99 %.2f ms; ", n, ms(q.p50), ms(q.p99))
-		}
-		t.notes = append(t.notes, text+fmt.Sprintf("exponent %.3f", exponent(boards, p50)))
-	}
-	return nil
 }
 
 // exponent is the least-squares slope in log-log.

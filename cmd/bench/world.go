@@ -240,41 +240,44 @@ func (w *world) command(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// seedMore brings seed-1 … seed-N to at least so many listings each; it returns
+// the command's last line.
+func (w *world) seedMore(ctx context.Context, boards, listings int) (string, error) {
+	args := []string{"seed", "--boards", strconv.Itoa(boards), "--listings", strconv.Itoa(listings)}
+	if w.o.data != "" {
+		args = append(args, "--data", w.o.data)
+	}
+	cmd := w.command(ctx, args...)
+	var said bytes.Buffer
+	cmd.Stderr = io.MultiWriter(os.Stderr, &said)
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("seeding: %w", err)
+	}
+	lines := strings.Split(strings.TrimSpace(said.String()), "\n")
+	return lines[len(lines)-1], nil
+}
+
 // seed fills the boards, the large one last.
 func (w *world) seed(ctx context.Context) error {
-	seed := func(boards, listings int) error {
-		args := []string{"seed", "--boards", strconv.Itoa(boards), "--listings", strconv.Itoa(listings)}
-		if w.o.data != "" {
-			args = append(args, "--data", w.o.data)
-		}
-		cmd := w.command(ctx, args...)
-		var said bytes.Buffer
-		cmd.Stderr = io.MultiWriter(os.Stderr, &said)
-		if err := cmd.Run(); err != nil {
-			return fmt.Errorf("seeding: %w", err)
-		}
-		lines := strings.Split(strings.TrimSpace(said.String()), "\n")
-		if w.seeding == "" {
-			w.seeding = "Seeding: " + lines[len(lines)-1] + "."
-		}
-		return nil
-	}
-	if err := seed(w.o.boards, w.o.each); err != nil {
+	said, err := w.seedMore(ctx, w.o.boards, w.o.each)
+	if err != nil {
 		return err
 	}
+	w.seeding = "Seeding: " + said + "."
 	if w.o.large == 0 {
 		return nil
 	}
 	// The first board grows: seed adds what is missing to it.
-	if err := seed(1, w.o.large); err != nil {
+	if _, err := w.seedMore(ctx, 1, w.o.large); err != nil {
 		return err
 	}
-	_, err := w.super.Exec(ctx, "VACUUM ANALYZE")
+	_, err = w.super.Exec(ctx, "VACUUM ANALYZE")
 	return err
 }
 
 // read learns the hosts and paths to ask for.
 func (w *world) read(ctx context.Context) error {
+	w.boards = nil
 	rows, err := w.super.Query(ctx, `SELECT b.slug, b.id::text,
 			ARRAY(SELECT '/jobs/' || l.slug || '-' || l.public_id FROM listings l WHERE l.tenant_id = b.id AND l.state = 'live' ORDER BY l.published_at DESC LIMIT 200),
 			ARRAY(SELECT '/companies/' || c.slug FROM companies c WHERE c.tenant_id = b.id ORDER BY c.slug LIMIT 50)
