@@ -29,10 +29,10 @@ sbom: build bin/tools/cyclonedx-gomod ## List what is in bin/shingle, with versi
 reproduce: go ## Build twice, elsewhere and from nothing, and compare: the same source is the same program
 	@scripts/reproduce.sh "$(VERSION)"
 
-test: deps bin/tools/stripe-mock bin/tools/pebble bin/tools/helm ## Vet and test with the race detector; pictures are kept as artefacts
+test: deps bin/tools/stripe-mock bin/tools/pebble bin/tools/helm ## Vet and test everything; pictures are kept as artefacts
 	@scripts/test.sh
 
-check: bin/tools/kubectl-validate test ## Test, then lint, look for known vulnerabilities, and check licences and that the build repeats
+check: bin/tools/kubectl-validate test ## Test, again under the race detector, then lint, look for known vulnerabilities, and check licences and that the build repeats
 	@scripts/check.sh
 
 bench: build deps ## Measure serve and worker as users meet them; BENCH=full: 1,000 boards × 1,000 listings

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Lints, looks for known vulnerabilities, checks licences, and builds twice. Called by `make check` after the
+# Tests under the race detector, lints, looks for known vulnerabilities, checks licences, and builds twice. Called by `make check` after the
 # tests. What cannot be had on this machine is skipped, and said loudly.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -7,6 +7,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 skipped() { printf '\n!!! SKIPPED: %s\n\n' "$1" >&2; }
 
 failed=0
+# Without the journeys and the killed processes: -short leaves them out.
+scripts/test.sh -short ./... || failed=1
+
 if make --no-print-directory bin/tools/golangci-lint; then
 	echo 'golangci-lint'
 	bin/tools/golangci-lint run ./... || failed=1

@@ -180,7 +180,7 @@ func removeProfile(dir string) {
 var unfitForNames = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
 
 // Screenshot keeps a picture of the whole page, seen in a window that many CSS
-// pixels wide, as <name>-<width>.png among the artefacts; it returns the path.
+// pixels wide, as <name>-<width>.jpg among the artefacts; it returns the path.
 func Screenshot(t testing.TB, ctx context.Context, name string, width int) string { //nolint:revive // t first, as in all of testkit
 	t.Helper()
 	path := picture(t, ctx, name, width)
@@ -218,19 +218,19 @@ func picture(t testing.TB, ctx context.Context, name string, width int) string {
 		// Fonts and images first, then one painted frame.
 		_, err = chromedp.Run(ctx, chromedp.Evaluate[bool](settled, chromedp.EvalAwaitPromise))
 	}
-	var png []byte
+	var jpg []byte
 	if err == nil {
 		// As chromedp.FullScreenshot, but encoded in a fraction of the time.
-		yes := true
+		yes, quality := true, int64(85)
 		var shot page.CaptureScreenshotResult
-		shot, err = chromedp.Call(ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{Format: page.CaptureScreenshotFormatPng, CaptureBeyondViewport: &yes, FromSurface: &yes, OptimizeForSpeed: &yes})
-		png = shot.Data
+		shot, err = chromedp.Call(ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{Format: page.CaptureScreenshotFormatJpeg, Quality: &quality, CaptureBeyondViewport: &yes, FromSurface: &yes, OptimizeForSpeed: &yes})
+		jpg = shot.Data
 	}
 	if err != nil {
 		t.Fatalf("screenshot %s: %v", name, err)
 	}
-	path := filepath.Join(Artifacts(t), fmt.Sprintf("%s-%d.png", unfitForNames.ReplaceAllString(name, "-"), width))
-	if err := os.WriteFile(path, png, 0o644); err != nil { //nolint:gosec // made to be looked at
+	path := filepath.Join(Artifacts(t), fmt.Sprintf("%s-%d.jpg", unfitForNames.ReplaceAllString(name, "-"), width))
+	if err := os.WriteFile(path, jpg, 0o644); err != nil { //nolint:gosec // made to be looked at
 		t.Fatalf("screenshot %s: %v", name, err)
 	}
 	return path

@@ -3,7 +3,7 @@ package testkit
 import (
 	"context"
 	"fmt"
-	"image/png"
+	"image/jpeg"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -54,7 +54,7 @@ func TestChromiumChecksPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = f.Close() }()
-	img, err := png.DecodeConfig(f)
+	img, err := jpeg.DecodeConfig(f)
 	if err != nil {
 		t.Fatal(err)
 	}
