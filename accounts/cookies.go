@@ -45,7 +45,7 @@ func (c Cookies) Set(w http.ResponseWriter, host, token string, expires time.Tim
 
 // Clear removes the cookie.
 func (c Cookies) Clear(w http.ResponseWriter, host string) {
-	k := c.cookie(host, "", time.Unix(1, 0))
+	k := c.cookie(host, "", time.Unix(1, 0)) //nolint:gosec // the same attributes, or it would not be cleared
 	k.MaxAge = -1
 	http.SetCookie(w, k)
 }
@@ -61,6 +61,8 @@ func (c Cookies) Token(r *http.Request) string {
 
 func (c Cookies) cookie(host, value string, expires time.Time) *http.Cookie {
 	secure := Secured(c.Scheme, host)
-	return &http.Cookie{Name: CookieName(c.Name, secure), Value: value, Path: "/", Expires: expires,
-		HttpOnly: true, Secure: secure, SameSite: http.SameSiteLaxMode}
+	return &http.Cookie{ //nolint:gosec // Secure wherever a browser keeps it: see Secured
+		Name: CookieName(c.Name, secure), Value: value, Path: "/", Expires: expires,
+		HttpOnly: true, Secure: secure, SameSite: http.SameSiteLaxMode,
+	}
 }

@@ -42,7 +42,7 @@ type operatorToken struct {
 	ExpiresAt  time.Time       `bun:"expires_at"`
 }
 
-const tokenColumns = `hash, kind, email, operator_id, board_id, host, payload, created_at, expires_at`
+const tokenColumns = `hash, kind, email, operator_id, board_id, host, payload, created_at, expires_at` //nolint:gosec // columns
 
 // notes is a token's payload.
 type notes struct {

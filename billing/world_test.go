@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/stripe/stripe-go/v76/webhook"
 	"github.com/uptrace/bun"
 
@@ -301,12 +300,6 @@ func (w *world) end(t *testing.T, o *Order) end {
 		return err
 	})
 	return e
-}
-
-// rival is a context of another board, which owns nothing.
-func (w *world) rival(t *testing.T) context.Context {
-	t.Helper()
-	return w.Ctx(t, w.Board(t, "rival-"+uuid.NewString()[:8]))
 }
 
 func wantKind(t *testing.T, err error, k fault.Kind) {

@@ -172,7 +172,7 @@ func (d *Doctor) refused(l *list, err error) bool {
 }
 
 func (d *Doctor) mail(ctx context.Context, l *list) {
-	const what, todo = "Mail server", "check SHINGLE_SMTP_URL: smtp://user:password@host:587"
+	const what, todo = "Mail server", "check SHINGLE_SMTP_URL: smtp://user:password@host:587" //nolint:gosec // a pattern
 	if d.Config.SMTPURL == "" {
 		l.bad(what, "set SHINGLE_SMTP_URL", "not set: nobody gets a mail, and nobody can sign in by one")
 		return

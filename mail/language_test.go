@@ -26,7 +26,7 @@ func TestWrongWordsAreNamed(t *testing.T) {
 	t.Parallel()
 	const good = "Sign in.\n\n{{code}}\n\n{{button}}"
 	for _, c := range []struct{ name, kind, field, text, want string }{
-		{"an unknown name", "person-sign-in", "body", "Hello {{nmae}}.\n\n{{code}}\n\n{{button}}", "mail.text.unknown|{{nmae}}"},
+		{"an unknown name", "person-sign-in", "body", "Hello {{nmae}}.\n\n{{code}}\n\n{{button}}", "mail.text.unknown|{{nmae}}"}, //nolint:misspell // on purpose
 		{"another kind's name", "person-sign-in", "subject", "For {{listing}}", "mail.text.unknown|{{listing}}"},
 		{"no button", "person-sign-in", "body", "Hello.\n\n{{code}}", "mail.text.missing|{{button}}"},
 		{"no code", "person-sign-in", "body", "Hello, {{code}}.\n\n{{button}}", "mail.text.missing|{{code}}"},

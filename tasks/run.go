@@ -310,7 +310,7 @@ func (r *Runner) settle(ctx context.Context, t *Task, err error) {
 func backoff(attempts int) time.Duration {
 	d := time.Second << min(max(attempts, 0), 12)
 	d = min(d, time.Hour)
-	return d - time.Duration(rand.Int64N(int64(d)/5+1))
+	return d - time.Duration(rand.Int64N(int64(d)/5+1)) //nolint:gosec // jitter, not a secret
 }
 
 // brief keeps an error short enough for a table.

@@ -40,7 +40,7 @@ func newBench(t testing.TB) *bench {
 	return b
 }
 
-var somebody = tenant.Actor{Kind: tenant.Operator, ID: uuid.MustParse("01999999-0000-7000-8000-000000000001"), Label: "Ada Äther",
+var somebody = tenant.Actor{Kind: tenant.Operator, ID: uuid.MustParse("01999999-0000-7000-8000-000000000001"), Label: "Ada Äther", //nolint:misspell // a name
 	Impersonator: uuid.MustParse("01999999-0000-7000-8000-000000000002"), ImpersonatorLabel: "Kim of staff"}
 
 // acts writes so many lines into the board's log, each in its own transaction.

@@ -33,11 +33,11 @@ type erasePayload struct {
 // fault.Unavailable.
 func (s *Service) Delete(ctx context.Context, board tenant.ID, typed string) error {
 	ctx = tenant.With(ctx, nil)
-	b, err := s.deletable(ctx, board, typed)
-	if err != nil {
+	if err := s.deletable(ctx, board, typed); err != nil {
 		return err
 	}
-	if b, err = s.Sync(ctx, board); err != nil { // it may have paid, and nobody told us yet
+	b, err := s.Sync(ctx, board) // it may have paid, and nobody told us yet
+	if err != nil {
 		return err
 	}
 	if b.Subscribed() && b.Step == Deletable {
@@ -79,13 +79,14 @@ func (s *Service) Delete(ctx context.Context, board tenant.ID, typed string) err
 	})
 }
 
-func (s *Service) deletable(ctx context.Context, board tenant.ID, typed string) (b *Board, err error) {
-	err = s.platform.Read(ctx, func(ctx context.Context, tx bun.IDB) error {
+func (s *Service) deletable(ctx context.Context, board tenant.ID, typed string) error {
+	return s.platform.Read(ctx, func(ctx context.Context, tx bun.IDB) error {
 		info, err := s.info(ctx, tx, board)
 		if err != nil {
 			return err
 		}
-		if b, err = s.BoardOf(ctx, tx, board); fault.Is(err, fault.NotFound) || err == nil && (b.Step != Deletable || info.Demo) {
+		b, err := s.BoardOf(ctx, tx, board)
+		if fault.Is(err, fault.NotFound) || err == nil && (b.Step != Deletable || info.Demo) {
 			return fault.New(fault.Conflict, "plan.not_deletable")
 		}
 		if err == nil && strings.TrimSpace(typed) != info.Slug {
@@ -93,7 +94,6 @@ func (s *Service) deletable(ctx context.Context, board tenant.ID, typed string) 
 		}
 		return err
 	})
-	return b, err
 }
 
 // eraseTask does what the deletion's transaction could not; done again it finds

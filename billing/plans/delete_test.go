@@ -79,5 +79,8 @@ func (w *world) rows(t *testing.T, board tenant.ID) map[string]int {
 			out[table] = n
 		}
 	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
 	return out
 }

@@ -221,7 +221,7 @@ func endPeriod(t *tx, owner, id string) {
 		in.Status = "draft"
 		t.put(owner, in)
 	} else {
-		t.collectBill(owner, s, in, false)
+		_ = t.collectBill(owner, s, in, false) // a refusal stays on the bill
 	}
 	t.put(owner, s)
 	t.emit(owner, "customer.subscription.updated", s, nil)
@@ -235,7 +235,7 @@ func retryBill(t *tx, owner, id string) {
 		t.put(owner, in)
 		return
 	}
-	t.collectBill(owner, s, in, false)
+	_ = t.collectBill(owner, s, in, false) // a refusal stays on the bill
 	t.put(owner, s)
 	t.emit(owner, "customer.subscription.updated", s, nil)
 }

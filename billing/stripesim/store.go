@@ -66,7 +66,7 @@ func (db *store) load(path string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	in := bufio.NewReaderSize(f, 1<<20)
 	for n := 1; ; n++ {
 		text, err := in.ReadBytes('\n')

@@ -77,7 +77,7 @@ func (t *tx) subscribe(owner string, s *session, o *order, who Payer, c *card) {
 		line.text, line.amount = "Trial period for "+name, 0
 	}
 	in := t.newBill(owner, sub, "subscription_create", []billLine{line})
-	t.collectBill(owner, sub, in, false)
+	_ = t.collectBill(owner, sub, in, false) // CardOK is never refused
 	t.setCard(owner, cus.ID, c.Number)
 	s.Subscription, s.Invoice = &sub.ID, &in.ID
 	if sub.Status != "trialing" {

@@ -252,6 +252,6 @@ func paced(ctx context.Context, addr string, begun time.Time, every time.Duratio
 
 // drain reads a body to its end, for single requests.
 func drain(res *http.Response) ([]byte, error) {
-	defer func() { _ = res.Body.Close() }()
+	defer res.Body.Close()
 	return io.ReadAll(res.Body)
 }

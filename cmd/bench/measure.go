@@ -133,6 +133,7 @@ func (w *world) bare(ctx context.Context, r row, most float64) (float64, error) 
 	if err != nil {
 		return 0, err
 	}
+	head := res.Header
 	body, err := drain(res)
 	if err != nil {
 		return 0, err
@@ -140,7 +141,7 @@ func (w *world) bare(ctx context.Context, r row, most float64) (float64, error) 
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
 	engine.NoRoute(func(c *gin.Context) {
-		for name, values := range res.Header {
+		for name, values := range head {
 			c.Writer.Header()[name] = values
 		}
 		c.Status(http.StatusOK)

@@ -243,7 +243,7 @@ func (p *prober) schema(ctx context.Context) error {
 
 // catalogs tries what Postgres itself tells.
 func (p *prober) catalogs(ctx context.Context) error {
-	for what, q := range map[string]string{
+	for what, q := range map[string]string{ //nolint:gosec // statements, not secrets
 		"read a file of the server": `SELECT pg_read_file('/etc/hostname')`, "list a folder of the server": `SELECT pg_ls_dir('/')`,
 		"import a file of the server": `SELECT lo_import('/etc/hostname')`, "read password hashes": `SELECT 1 FROM pg_authid`,
 		"read the planner's samples": `SELECT 1 FROM pg_statistic`, "read the settings' file": `SELECT pg_read_file(current_setting('config_file'))`,

@@ -52,6 +52,9 @@ func TestPlainHTTP(t *testing.T) {
 	}{
 		{"GET", "/jobs?q=a%20b", "WWW.acme17.example:8080", somebody, "", 301, "https://www.acme17.example:8443/jobs?q=a%20b"},
 		{"GET", "//evil.example/", "www.acme17.example", somebody, "", 301, "https://www.acme17.example:8443//evil.example/"},
+		{"GET", "x:@evil.example/", "www.acme17.example", somebody, "", 301, "https://www.acme17.example:8443"},
+		{"GET", "x:.evil.example/?q=a", "www.acme17.example", somebody, "", 301, "https://www.acme17.example:8443?q=a"},
+		{"GET", "*", "www.acme17.example", somebody, "", 301, "https://www.acme17.example:8443/*"},
 		{"POST", "/apply", "www.acme17.example", somebody, "", 308, "https://www.acme17.example:8443/apply"},
 		{"GET", "/", "new.acme17.example", somebody, "", 200, ""},
 		{"GET", "/", "stranger.example", somebody, "", 200, ""},

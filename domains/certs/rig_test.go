@@ -105,7 +105,7 @@ func (r *rig) replica() *replica {
 	}
 	n := tenant.NewNotifier(r.w.PG.App, slog.New(slog.DiscardHandler))
 	p := &replica{notifier: n, platform: tenant.NewPlatform(db, n)}
-	p.platform.Bun().AddQueryHook(&p.queries)
+	p.platform.Bun().AddQueryHook(&p.queries) //nolint:staticcheck // the door keeps its pool: WithQueryHook makes another
 	p.boards = tenant.NewResolver(p.platform, slog.New(slog.DiscardHandler), time.Now)
 	p.boards.Attach(n)
 	linked := make(chan struct{}, 8)

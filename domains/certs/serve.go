@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -140,7 +141,9 @@ func (c *Certs) Plain(next http.Handler, port string, trusted proxies.List) http
 				status = http.StatusMovedPermanently
 			}
 			w.Header().Set("Cache-Control", "max-age=300")
-			http.Redirect(w, r, "https://"+string(host)+port+r.URL.RequestURI(), status)
+			// Not RequestURI: "GET x:@evil.example" would go on in the host's name.
+			to := url.URL{Scheme: "https", Host: string(host) + port, Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery}
+			http.Redirect(w, r, to.String(), status) //nolint:gosec // to the same host, which is ours
 		}
 	})
 }

@@ -300,8 +300,9 @@ func count(q search.Query, a *answer) (*counted, error) {
 	const country = len(small) - 1
 	for entry := range entries(a.Combinations.String) {
 		var values [len(small)]string
-		rest, more := entry, true
+		rest := entry
 		for i := range values {
+			var more bool
 			if values[i], rest, more = strings.Cut(rest, valueEnd); !more {
 				return nil, fault.New(fault.Internal, "search counts cannot be read")
 			}

@@ -141,7 +141,7 @@ func TestBoardRoutes(t *testing.T) {
 	do(P, "/admin/look", url.Values{"preset": {"nix/x"}, "density": {"9"}, "radius": {"99px"}, "hero_title": {strings.Repeat("x", 100)}}, 422, "Wählen Sie eines", "0,8 und 1,3", "90 Zeichen")
 	do(P, "/admin/look", url.Values{"preset": {"harbor/tide"}, "paste": {"foo"}}, 422, "Keine Farben")
 	do(P, "/admin/look", look, 303, "look.saved")
-	body = do(G, "/admin/look", nil, 200, "#ffff00", "Schwer zu lesen", "import")
+	do(G, "/admin/look", nil, 200, "#ffff00", "Schwer zu lesen", "import")
 	prev := do(G, "/admin/look/preview", nil, 200, "Hallo", "/admin/look/theme.")
 	sheet := regexp.MustCompile(`/admin/look/theme\.[0-9a-f]+\.css`).FindString(prev)
 	do(G, sheet, nil, 200, "--primary:#ffff00")

@@ -3,7 +3,6 @@ package admin
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -60,10 +59,6 @@ func readRoleForm(c *gin.Context) roleForm {
 	}
 	f.Set = authz.SetOf(ps...)
 	return f
-}
-
-func roleURL(role string) string {
-	return "/admin/team/roles/edit?role=" + url.QueryEscape(role)
 }
 
 func (a *Admin) roles(c *gin.Context) error {

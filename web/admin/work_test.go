@@ -22,7 +22,6 @@ import (
 	"shingle/internal/links"
 	"shingle/internal/testkit"
 	"shingle/listings"
-	"shingle/tasks"
 	"shingle/tenant"
 	"shingle/themes"
 	"shingle/themes/looks"
@@ -306,7 +305,7 @@ func smoke(t *testing.T, locale string) {
 	get("/admin")
 	// Imports.
 	loc = post("/admin/imports", url.Values{"text": {"title;company;places;description;shoe;reference\nCook;Inn;Berlin, DE;You cook for our guests every evening, with two colleagues.;x;1\n;Inn;;short;y;2\n"}}, 303)
-	out = get(loc)
+	get(loc)
 	im := strings.TrimPrefix(strings.TrimSuffix(loc, "?ok=import.checked"), "/admin/imports/")
 	get("/admin/imports/" + im + "?show=bad")
 	look("w-report", "/admin/imports/"+im)
@@ -314,8 +313,6 @@ func smoke(t *testing.T, locale string) {
 	post("/admin/imports", url.Values{"text": {"a,b\n1,2\n"}}, 422)
 	get(post("/admin/imports/"+im+"/run", url.Values{"days": {"20"}}, 303))
 	get("/admin/imports")
-	mux := &tasks.Mux{}
-	_ = mux
 	loc = post("/admin/imports", url.Values{"text": {"title,description\nx,y\n"}}, 303)
 	im2 := strings.TrimPrefix(strings.TrimSuffix(loc, "?ok=import.checked"), "/admin/imports/")
 	get("/admin/imports/" + im2)
