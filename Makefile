@@ -53,7 +53,7 @@ bench-compare: deps ## Compare the Go benchmarks of two revisions: FROM=main~1 [
 deps: go ## Install what tests need and this machine lacks (Debian and Ubuntu)
 	@scripts/deps.sh
 
-tools: bin/tools/stripe-mock bin/tools/pebble bin/tools/helm bin/tools/kubectl-validate bin/tools/golangci-lint bin/tools/govulncheck bin/tools/cyclonedx-gomod bin/tools/benchstat ## Build the programs of tests and checks into bin/tools
+tools: bin/tools/stripe-mock bin/tools/pebble bin/tools/helm bin/tools/kubectl-validate bin/tools/golangci-lint bin/tools/govulncheck bin/tools/cyclonedx-gomod bin/tools/benchstat bin/tools/promtool ## Build the programs of tests and checks into bin/tools
 
 reset: ## Stop a running `make run` and delete its data
 	@scripts/reset.sh
@@ -71,10 +71,11 @@ tool-path-govulncheck := golang.org/x/vuln/cmd/govulncheck
 tool-path-cyclonedx-gomod := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
 tool-path-benchstat := golang.org/x/perf/cmd/benchstat
 
-# These two need different versions of Kubernetes' modules, so each stands alone.
+# These need versions of other modules that differ, so each stands alone.
 bin/tools/helm: tool-module := helm.sh/helm/v3/cmd/helm@v3.19.0
 bin/tools/kubectl-validate: tool-module := sigs.k8s.io/kubectl-validate@v0.0.4
-bin/tools/helm bin/tools/kubectl-validate: Makefile | go
+bin/tools/promtool: tool-module := github.com/prometheus/prometheus/cmd/promtool@v0.305.0
+bin/tools/helm bin/tools/kubectl-validate bin/tools/promtool: Makefile | go
 	@mkdir -p bin/tools
 	@echo "building $(@F), once"
 	@GOBIN=$(CURDIR)/bin/tools GOFLAGS= CGO_ENABLED=0 go install -trimpath $(tool-module)

@@ -22,6 +22,10 @@ import (
 // Format is the version of what Write writes. Restore takes it and no other.
 const Format = 1
 
+// Noted is the act in the platform's audit log that says that a backup was
+// written. Frozen name: the age of the last one is reckoned from it.
+const Noted = "installation.backed_up"
+
 const (
 	headerName, manifestName = "shingle-backup.json", "manifest.json"
 	// partSize is when a table's part is full, in bytes: what a backup holds in memory.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"shingle/backup"
 	"shingle/domains/certs"
 	"shingle/internal/pg"
 	"shingle/migrations"
@@ -244,6 +245,27 @@ func (d *Doctor) work(ctx context.Context, l *list) {
 		l.warn("Stripe's events", "see /staff/events: apply them", "%d are held, as Stripe sent them in another version", x.Held)
 	default:
 		l.ok("Stripe's events", "all applied")
+	}
+}
+
+// backupLate is longer than from one night to the next, and shorter than two.
+const backupLate = 36 * time.Hour
+
+// backups says how old the last one is that this program wrote.
+func (d *Doctor) backups(ctx context.Context, l *list) {
+	var hours *float64
+	if !d.platform(ctx, l, "Backups", func(ctx context.Context, tx bun.IDB) error {
+		return tx.NewRaw(`SELECT extract(epoch FROM now() - max(at))::float8 / 3600 FROM audit_log WHERE act = ?`, backup.Noted).Scan(ctx, &hours)
+	}) {
+		return
+	}
+	switch {
+	case hours == nil:
+		l.ok("Backups", "none by `shingle backup`: is another one made of Postgres and of the files?")
+	case *hours > backupLate.Hours():
+		l.warn("Backups", "run `shingle backup`, and see why the nightly one does not: docs/operations/incidents/backup-late.md", "the last one is %.0f hours old", *hours)
+	default:
+		l.ok("Backups", "the last one is %.0f hours old", *hours)
 	}
 }
 

@@ -72,7 +72,7 @@ func (d *Doctor) Examine(ctx context.Context) []Finding {
 		area string
 		run  func(context.Context, *list)
 	}{
-		{"settings", d.settings}, {"Postgres", d.postgres}, {"schema", d.schema}, {"audit log", d.audit}, {"work", d.work}, {"Redis", d.redis},
+		{"settings", d.settings}, {"Postgres", d.postgres}, {"schema", d.schema}, {"audit log", d.audit}, {"work", d.work}, {"backups", d.backups}, {"Redis", d.redis},
 		{"search", d.search}, {"Stripe", d.stripe}, {"mail", d.mail}, {"DNS", d.names}, {"certificates", d.certificates}, {"certificates", d.served}, {"clock", d.clock}, {"disk", d.disk},
 	} {
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)

@@ -178,6 +178,9 @@ func TestEachFailingState(t *testing.T) {
 		"not sealed": {func(t *testing.T, w *ward) {
 			w.sql(t, `INSERT INTO audit_log (tenant_id, id, actor_kind, act, at) VALUES (gen_random_uuid(), gen_random_uuid(), 'system', 'x.y', now() - interval '1 hour')`)
 		}, doctor.Bad, "1 lines wait for their link"},
+		"backup late": {func(t *testing.T, w *ward) {
+			w.sql(t, `INSERT INTO audit_log (tenant_id, id, actor_kind, act, at) VALUES ('00000000-0000-0000-0000-000000000000', gen_random_uuid(), 'system', 'installation.backed_up', now() - interval '50 hours')`)
+		}, doctor.Warn, "the last one is 50 hours old"},
 		"failed task":  {func(t *testing.T, w *ward) { w.sql(t, task("failed_at", "now()")) }, doctor.Warn, "1 gave up"},
 		"failed money": {func(t *testing.T, w *ward) { w.sql(t, task("queue, failed_at", "'critical', now()")) }, doctor.Bad, "1 of them are about money"},
 		"relay slow":   {func(t *testing.T, w *ward) { w.sql(t, task("run_at", "now() - interval '2 minutes'")) }, doctor.Warn, "the oldest waits for 2m"},

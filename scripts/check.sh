@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Tests under the race detector, lints, looks for known vulnerabilities, checks licences, and builds twice. Called by `make check` after the
-# tests. What cannot be had on this machine is skipped, and said loudly.
+# Tests under the race detector, lints, looks for known vulnerabilities, tries the
+# alerts, checks licences, and builds twice. Called by `make check` after the tests.
+# What cannot be had on this machine is skipped, and said loudly.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -37,6 +38,14 @@ if make --no-print-directory bin/tools/govulncheck; then
 	esac
 else
 	skipped 'govulncheck cannot be built here'
+fi
+
+if make --no-print-directory bin/tools/promtool; then
+	echo 'promtool'
+	bin/tools/promtool check rules --lint=all deploy/helm/alerts.yaml || failed=1
+	bin/tools/promtool test rules deploy/helm/testdata/alerts.test.yaml || failed=1
+else
+	skipped 'promtool cannot be built here'
 fi
 
 if make --no-print-directory sbom; then

@@ -162,7 +162,7 @@ func noteBackup(ctx context.Context, cfg *config.Config) error {
 	}
 	defer func() { _ = pool.Close() }()
 	return tenant.NewPlatform(pool, tenant.NewNotifier(cfg.PlatformDatabaseURL, newLogger(os.Stderr, nil))).Write(ctx, func(ctx context.Context, tx bun.IDB) error {
-		return authz.Record(ctx, tx, typed(nil, authz.Act{Act: "installation.backed_up", ObjectKind: "installation"}))
+		return authz.Record(ctx, tx, typed(nil, authz.Act{Act: backup.Noted, ObjectKind: "installation"}))
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/uptrace/bun"
 
+	"shingle/backup"
 	"shingle/tenant"
 )
 
@@ -18,7 +19,7 @@ type taskFigures struct {
 	platform *tenant.Platform
 	took     *prometheus.HistogramVec
 
-	failed, waiting, oldest *prometheus.Desc
+	failed, waiting, oldest, backup *prometheus.Desc
 }
 
 func newTaskFigures(p *tenant.Platform) *taskFigures {
@@ -29,6 +30,7 @@ func newTaskFigures(p *tenant.Platform) *taskFigures {
 		failed:  desc("shingle_tasks_failed", "Tasks that were given up and wait for staff."),
 		waiting: desc("shingle_tasks_due", "Tasks that are due and not done."),
 		oldest:  desc("shingle_tasks_oldest_due_seconds", "How long the oldest of them has been due."),
+		backup:  desc("shingle_backup_age_seconds", "How long ago `shingle backup` last came to its end; absent where it never did."),
 	}
 }
 
@@ -47,6 +49,7 @@ func (f *taskFigures) Describe(c chan<- *prometheus.Desc) {
 	c <- f.failed
 	c <- f.waiting
 	c <- f.oldest
+	c <- f.backup
 }
 
 // Collect is prometheus.Collector's. Without an answer from Postgres the figures
@@ -57,9 +60,11 @@ func (f *taskFigures) Collect(c chan<- prometheus.Metric) {
 	defer cancel()
 	var failed, due int64
 	var oldest float64
+	var age *float64
 	err := f.platform.Read(ctx, func(ctx context.Context, tx bun.IDB) error {
-		return tx.NewRaw(`SELECT (SELECT count(*) FROM tasks WHERE failed_at IS NOT NULL), count(*), coalesce(extract(epoch FROM max(now() - run_at)), 0)::float8
-			FROM tasks WHERE failed_at IS NULL AND run_at <= now()`).Scan(ctx, &failed, &due, &oldest)
+		return tx.NewRaw(`SELECT (SELECT count(*) FROM tasks WHERE failed_at IS NOT NULL), count(*), coalesce(extract(epoch FROM max(now() - run_at)), 0)::float8,
+			(SELECT extract(epoch FROM now() - max(at))::float8 FROM audit_log WHERE act = ?)
+			FROM tasks WHERE failed_at IS NULL AND run_at <= now()`, backup.Noted).Scan(ctx, &failed, &due, &oldest, &age)
 	})
 	if err != nil {
 		return
@@ -67,6 +72,9 @@ func (f *taskFigures) Collect(c chan<- prometheus.Metric) {
 	c <- prometheus.MustNewConstMetric(f.failed, prometheus.GaugeValue, float64(failed))
 	c <- prometheus.MustNewConstMetric(f.waiting, prometheus.GaugeValue, float64(due))
 	c <- prometheus.MustNewConstMetric(f.oldest, prometheus.GaugeValue, oldest)
+	if age != nil {
+		c <- prometheus.MustNewConstMetric(f.backup, prometheus.GaugeValue, *age)
+	}
 }
 
 // watchPools shows how many connections are open, in use and waited for.
