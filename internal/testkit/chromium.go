@@ -77,9 +77,25 @@ func start(t testing.TB, ctx context.Context) context.Context { //nolint:revive 
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Now and then one crashes before it is there.
+	for try := 1; ; try++ {
+		tab, end, err := launch(ctx, path)
+		if err == nil {
+			t.Cleanup(end)
+			return tab
+		}
+		if try == 3 {
+			t.Fatalf("starting %s: %v", path, err)
+		}
+		t.Logf("starting %s: %v", path, err)
+	}
+}
+
+// launch starts the browser; end closes it and removes its profile.
+func launch(ctx context.Context, path string) (tab context.Context, end func(), err error) {
 	profile, err := os.MkdirTemp("", "shingle-chromium-")
 	if err != nil {
-		t.Fatal(err)
+		return nil, nil, err
 	}
 	ctx, cancelAllocator := chromedp.NewExecAllocator(ctx,
 		chromedp.ExecPath(path),
@@ -108,16 +124,17 @@ func start(t testing.TB, ctx context.Context) context.Context { //nolint:revive 
 		chromedp.WSURLReadTimeout(60*time.Second),
 	)
 	ctx, cancelTab := chromedp.NewContext(ctx, chromedp.WithErrorf(func(string, ...any) {}))
-	t.Cleanup(func() {
+	end = func() {
 		_ = chromedp.Cancel(ctx) // asks the browser to close and waits
 		cancelTab()
 		cancelAllocator()
 		removeProfile(profile)
-	})
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("starting %s: %v", path, err)
 	}
-	return ctx
+	if err := chromedp.Do(ctx); err != nil {
+		end()
+		return nil, nil, err
+	}
+	return ctx, end, nil
 }
 
 // watch fails the test with what goes wrong in its pages.

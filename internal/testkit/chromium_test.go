@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -119,5 +120,26 @@ func TestProfilesOfOneBrowserShareNoCookie(t *testing.T) {
 	}
 	if got := cookies(one, ""); got != "who=one" {
 		t.Errorf("the first window has %q, want its own cookie", got)
+	}
+}
+
+// TestABrowserThatCrashesIsStartedAgain sets PATH, so it runs alone.
+func TestABrowserThatCrashesIsStartedAgain(t *testing.T) {
+	real, err := findChromium()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	script := "#!/bin/sh\n[ -e '" + dir + "/crashed' ] && exec '" + real + "' \"$@\"\ntouch '" + dir + "/crashed'\nkill -SEGV $$\n"
+	if err := os.WriteFile(filepath.Join(dir, "chromium-headless-shell"), []byte(script), 0o755); err != nil { //nolint:gosec // a program
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+	two, err := chromedp.Run(Chromium(t), chromedp.Evaluate[int](`1 + 1`))
+	if err != nil || two != 2 {
+		t.Errorf("%d, %v", two, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "crashed")); err != nil {
+		t.Error("the first did not crash")
 	}
 }
