@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"regexp"
 	"sort"
 	"strings"
 	"sync"
@@ -19,15 +20,27 @@ type Words struct {
 	bundle *i18n.Bundle
 	by     map[string]*i18n.Localizer
 	keys   map[string]map[string]bool
-	// plain are the messages without an argument or a plural, as they are shown.
-	plain map[string]map[string]string
+	// plain are the messages without a plural, whose arguments stand as they are.
+	plain map[string]map[string]pattern
+	// counts are messages with one small number and nothing else, as they are
+	// shown: of lists they are a tenth of the work.
+	counts sync.Map // counted → string
 }
+
+// counted names a message with a number.
+type counted struct {
+	locale, key string
+	n           int
+}
+
+// mostCounted bounds Words.counts.
+const mostCounted = 1000
 
 // LoadWords reads words/<locale>.toml of each file system.
 func LoadWords(sources ...fs.FS) (*Words, error) {
-	w := &Words{bundle: i18n.NewBundle(language.English), by: map[string]*i18n.Localizer{}, keys: map[string]map[string]bool{}, plain: map[string]map[string]string{}}
+	w := &Words{bundle: i18n.NewBundle(language.English), by: map[string]*i18n.Localizer{}, keys: map[string]map[string]bool{}, plain: map[string]map[string]pattern{}}
 	for _, locale := range Locales {
-		w.keys[locale], w.plain[locale] = map[string]bool{}, map[string]string{}
+		w.keys[locale], w.plain[locale] = map[string]bool{}, map[string]pattern{}
 		for _, src := range sources {
 			files, err := readWords(src, locale)
 			if err != nil {
@@ -50,11 +63,57 @@ func (w *Words) add(locale string, f *i18n.MessageFile) error {
 			return fmt.Errorf("words %s: %s stands twice", f.Path, m.ID)
 		}
 		w.keys[locale][m.ID] = true
-		if m.One == "" && m.Other != "" && !strings.Contains(m.Other, "{{") {
-			w.plain[locale][m.ID] = m.Other
+		if p, ok := readPattern(m); ok {
+			w.plain[locale][m.ID] = p
 		}
 	}
 	return w.bundle.AddMessages(f.Tag, f.Messages...)
+}
+
+// pattern is a message's texts, with an argument's place between each two: lists
+// say many, and a template costs ten times as much.
+type pattern struct {
+	texts []string
+	args  []int
+}
+
+var placeholder = regexp.MustCompile(`\{\{\.([A-Z])\}\}`)
+
+// readPattern is not ok for a message that needs more: a plural, a condition.
+func readPattern(m *i18n.Message) (p pattern, ok bool) {
+	if m.Other == "" || m.Zero+m.One+m.Two+m.Few+m.Many != "" {
+		return p, false
+	}
+	at := 0
+	for _, found := range placeholder.FindAllStringSubmatchIndex(m.Other, -1) {
+		p.texts = append(p.texts, m.Other[at:found[0]])
+		p.args = append(p.args, int(m.Other[found[2]]-'A'))
+		at = found[1]
+	}
+	p.texts = append(p.texts, m.Other[at:])
+	return p, !strings.Contains(strings.Join(p.texts, ""), "{{")
+}
+
+func (p pattern) say(args []any) string {
+	if len(p.args) == 0 {
+		return p.texts[0]
+	}
+	var b strings.Builder
+	for i, n := range p.args {
+		b.WriteString(p.texts[i])
+		switch {
+		case n >= len(args):
+			b.WriteString("<no value>") // as a template would
+		default:
+			if text, ok := args[n].(string); ok {
+				b.WriteString(text)
+			} else {
+				fmt.Fprint(&b, args[n])
+			}
+		}
+	}
+	b.WriteString(p.texts[len(p.args)])
+	return b.String()
 }
 
 // common are the words that all consoles share, read once.
@@ -121,9 +180,29 @@ func (w *Words) Has(locale, key string) bool { return w.keys[locale][key] }
 
 // T is the message; a key that is missing shows itself, which tests refuse.
 func (w *Words) T(locale, key string, args ...any) string {
-	if text, ok := w.plain[Locale(locale)][key]; ok {
-		return text
+	if p, ok := w.plain[Locale(locale)][key]; ok {
+		return p.say(args)
 	}
+	if len(args) == 1 {
+		if n, ok := args[0].(int); ok && n >= 0 && n < mostCounted {
+			return w.count(counted{Locale(locale), key, n})
+		}
+	}
+	return w.localize(locale, key, args)
+}
+
+func (w *Words) count(c counted) string {
+	if text, ok := w.counts.Load(c); ok {
+		return text.(string)
+	}
+	text := w.localize(c.locale, c.key, []any{c.n})
+	if w.keys[c.locale][c.key] { // what is no key may be anything
+		w.counts.Store(c, text)
+	}
+	return text
+}
+
+func (w *Words) localize(locale, key string, args []any) string {
 	cfg := &i18n.LocalizeConfig{MessageID: key}
 	data := map[string]any{}
 	for i, a := range args {

@@ -3,6 +3,7 @@ package site
 import (
 	"hash/fnv"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -32,6 +33,9 @@ func (w *Writer) Say(key string, args ...any) string { return w.Words.T(w.T.Loca
 
 // Number is n with the language's separators.
 func (w *Writer) Number(n int) string {
+	if n >= 0 && n < 1000 {
+		return strconv.Itoa(n) // nothing to separate
+	}
 	return message.NewPrinter(language.Make(w.T.Locale)).Sprint(number.Decimal(n))
 }
 

@@ -43,8 +43,9 @@ func (s *Site) homeIn(c *gin.Context, v *view) error {
 		return err
 	}
 	words := v.look.Words
+	latest := v.Cards(front.Latest)
 	p := themes.Home{Layout: s.layout(v, v.T.Name), Title: words.HeroTitle, Text: words.HeroText, Search: s.searchBox(v, search.Query{}),
-		Total: v.Say("jobs.total", front.Total), Featured: v.Cards(front.Featured), Latest: v.Cards(front.Latest), AllURL: "/jobs",
+		Total: v.Say("jobs.total", front.Total), Featured: v.Cards(front.Featured), Latest: latest, AllURL: "/jobs",
 		Alert: s.alertForm(v, search.Query{}), Employers: &themes.Link{Text: v.Say("home.employers"), URL: "/post"}}
 	if p.Title == "" {
 		p.Title = p.Board.Tagline
@@ -67,7 +68,7 @@ func (s *Site) homeIn(c *gin.Context, v *view) error {
 	for i := min(themes.LatestAboveSections, len(front.Latest)); i < len(front.Latest); i++ {
 		slug := front.Latest[i].CategorySlug
 		if len(tops[slug]) < 3 {
-			tops[slug] = append(tops[slug], v.Card(&front.Latest[i]))
+			tops[slug] = append(tops[slug], latest[i])
 		}
 	}
 	for _, cat := range front.Categories {
