@@ -29,6 +29,7 @@ type options struct {
 	scaling      bool
 	out          string
 	keep         string
+	env          string
 	profiles     string
 	chaos        time.Duration
 	before       string
@@ -67,6 +68,7 @@ func flags() options {
 	long := flag.Duration("long", 0, "repeat the faults for so long")
 	flag.StringVar(&o.before, "before", "", "with -chaos: the program of another revision, upgraded from and gone back to")
 	flag.Int64Var(&o.seed, "seed", time.Now().UnixNano()%1_000_000, "with -long: draws the same faults again")
+	flag.StringVar(&o.env, "env", "", "settings of the processes, separated by spaces: GOGC=50 SHINGLE_DATABASE_CONNECTIONS=8")
 	flag.StringVar(&o.keep, "world", "", "keep the data set here and use it again")
 	flag.StringVar(&o.profiles, "profiles", "", "keep serve's CPU and heap profile of each row in this folder")
 	flag.Parse()
@@ -180,6 +182,9 @@ func (t *table) String() string {
 	fmt.Fprintf(&b, "# Shingle, measured on %s\n\n", t.begun.Format(time.DateOnly))
 	fmt.Fprintf(&b, "%d boards × %d listings and one of %d; %d cores shared by everything, this tool included; %s; Postgres: %s.\n", o.boards, o.each, o.large, runtime.NumCPU(), runtime.Version(), settings())
 	fmt.Fprintf(&b, "Boards, listings (50 of a board) and words are drawn by Zipf's law. Most: closed loop, %d connections. Quantiles: open loop at half of that, from the moment a request was due.\n", connections)
+	if o.env != "" {
+		fmt.Fprintf(&b, "Settings: %s.\n", o.env)
+	}
 	fmt.Fprintf(&b, "Rows with the cache off are those of a page that nobody asked for before.\n\n")
 	fmt.Fprintln(&b, t.seeding)
 	fmt.Fprint(&b, "\n| row | page cache | most, requests/s | p50 at half, ms | p99 at half, ms | bytes | allocations | beside |\n|---|---|---|---|---|---|---|---|\n")

@@ -231,6 +231,7 @@ func (w *world) startOthers(ctx context.Context) error {
 		"SHINGLE_STRIPE_WEBHOOK_SECRET=" + w.secret, "SHINGLE_SMTP_URL=smtp://" + l.Addr().String(), "SHINGLE_SECRET_KEY=" + hex.EncodeToString(secretKey),
 		// Each request says another caller, so that limits stand where they are.
 		"SHINGLE_TRUSTED_PROXIES=127.0.0.1"}
+	w.env = append(w.env, strings.Fields(w.o.env)...)
 	return nil
 }
 
