@@ -157,6 +157,12 @@ func apply(d *draw) request {
 
 func applyAs(d *draw, email string) request {
 	b := d.board()
+	return applyAt(d, b, d.listing(b), email)
+}
+
+// applyAt makes a proof of its own each time: one that was spent is not taken
+// again, though its answer was lost.
+func applyAt(d *draw, b *board, listing, email string) request {
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)
 	for name, value := range map[string]string{"proof": proofOf(b, "apply"), "name": "Ada Applicant", "email": email, "note": "I would like to work for you.", "consent": "1"} {
@@ -167,7 +173,7 @@ func applyAs(d *draw, email string) request {
 	_ = form.Close()
 	h := d.header()
 	h.Set("Content-Type", form.FormDataContentType())
-	return request{method: http.MethodPost, host: b.host, path: d.listing(b) + "/apply", header: h, body: body.Bytes()}
+	return request{method: http.MethodPost, host: b.host, path: listing + "/apply", header: h, body: body.Bytes()}
 }
 
 func post(d *draw) request {

@@ -98,12 +98,14 @@ func (s *steady) reader(ctx context.Context, d *draw) {
 var people atomic.Int64
 
 // applicant sends an application, and the same again when the answer was lost:
-// a person would.
+// a person would. A conflict then says that the first one arrived.
 func (s *steady) applicant(ctx context.Context, d *draw) {
 	n := people.Add(1)
 	email := fmt.Sprintf("ada-%d-%d@example.org", os.Getpid(), n)
-	r := applyAs(d, email)
+	b := d.board()
+	listing := d.listing(b)
 	for try := 0; try < 60 && ctx.Err() == nil; try++ {
+		r := applyAt(d, b, listing, email)
 		status, _, err := s.w.ask(ctx, r)
 		s.asked.Add(1)
 		switch {
