@@ -4,13 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"net/mail"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"shingle/internal/address"
 	"shingle/internal/fault"
 	"shingle/listings"
 	sendmail "shingle/mail"
@@ -69,13 +69,8 @@ func (f *Form) check() (kind string, err error) {
 
 // foldAddress is the address as it is stored and compared.
 func foldAddress(s string) (string, bool) {
-	s = strings.ToLower(strings.TrimSpace(s))
-	a, err := mail.ParseAddress(s)
-	if err != nil || a.Address != s || len(s) > 254 {
-		return "", false
-	}
-	_, domain, _ := strings.Cut(s, "@")
-	return s, strings.Contains(domain, ".") && !strings.HasSuffix(domain, ".")
+	folded, wrong := address.Fold(s)
+	return folded, wrong == address.Fine
 }
 
 // Apply stores an application for a live listing that takes them on the board,

@@ -2,6 +2,8 @@ package candidates
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -49,6 +51,8 @@ func (s *Service) notify(ctx context.Context, tx bun.IDB, m sendmail.Message, mo
 	if more == "" {
 		return nil
 	}
-	return sendmail.Queue(ctx, tx, sendmail.Message{Kind: more, Key: m.To + " " + s.Now().UTC().Format("2006-01-02T15"), To: m.To,
+	// Keys outlive addresses that are erased: they hold none.
+	whose := sha256.Sum256([]byte(m.To))
+	return sendmail.Queue(ctx, tx, sendmail.Message{Kind: more, Key: base64.RawURLEncoding.EncodeToString(whose[:12]) + " " + s.Now().UTC().Format("2006-01-02T15"), To: m.To,
 		URL: s.Links.Board(tenant.From(ctx), "/employers/desk")})
 }

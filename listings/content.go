@@ -1,7 +1,6 @@
 package listings
 
 import (
-	"net/mail"
 	"net/url"
 	"regexp"
 	"slices"
@@ -9,6 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"shingle/internal/address"
 	"shingle/internal/fault"
 )
 
@@ -335,19 +335,10 @@ func validLink(s string) bool {
 		strings.Contains(u.Hostname(), ".") && !strings.ContainsAny(s, " \t\r\n\"<>")
 }
 
-// FoldEmail is the address as it is stored and compared: lower case, bare;
-// "" when it is no address.
+// FoldEmail is the address as it is stored and compared; "" when it is no address.
 func FoldEmail(s string) string {
-	s = strings.ToLower(strings.TrimSpace(s))
-	a, err := mail.ParseAddress(s)
-	if err != nil || a.Address != s || len(s) > 254 || strings.ContainsAny(s, " \"<>()\\,;") {
-		return ""
-	}
-	_, domain, _ := strings.Cut(s, "@")
-	if !strings.Contains(domain, ".") && domain != "localhost" || strings.HasSuffix(domain, ".") || strings.Contains(domain, "[") {
-		return ""
-	}
-	return s
+	folded, _ := address.Fold(s)
+	return folded
 }
 
 // tidy makes a single line of single spaces without control characters.

@@ -39,13 +39,19 @@ func (s *Store) Forget(ctx context.Context, tx bun.IDB, who Leaver) (out Left, e
 		return out, err
 	}
 	var ids []uuid.UUID
-	err = tx.NewRaw(`SELECT id FROM listings WHERE tenant_id = ? AND (person_id = ? OR lower(apply_target) = ?) ORDER BY id`, board, who.Person, who.Email).Scan(ctx, &ids)
+	err = tx.NewRaw(`SELECT id FROM listings WHERE tenant_id = ? AND (person_id = ? OR lower(apply_target) = ?
+			OR id IN (SELECT listing_id FROM listing_revisions WHERE tenant_id = ? AND lower(content->>'apply_target') = ?)) ORDER BY id`, board, who.Person, who.Email, board, who.Email).Scan(ctx, &ids)
 	if err != nil {
 		return out, err
 	}
 	for _, id := range ids {
 		l, err := s.Lock(ctx, tx, id)
 		if err != nil {
+			return out, err
+		}
+		// An edit of it that waits must not bring the address back.
+		if _, err := tx.NewRaw(`UPDATE listing_revisions SET content = content || jsonb_build_object('apply_method', ?, 'apply_target', '')
+			WHERE tenant_id = ? AND listing_id = ? AND lower(content->>'apply_target') = ?`, ApplyBoard, board, id, who.Email).Exec(ctx); err != nil {
 			return out, err
 		}
 		if strings.EqualFold(l.ApplyTarget, who.Email) {

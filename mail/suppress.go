@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"shingle/internal/address"
 	"shingle/internal/fault"
 	"shingle/tenant"
 )
@@ -23,13 +24,19 @@ type Suppression struct {
 	Created time.Time `bun:"created_at"`
 }
 
-// Fold is an address as lists keep it: bare and in lower case. Kind: fault.Invalid.
-func Fold(address string) (string, error) {
-	a, err := netmail.ParseAddress(strings.TrimSpace(address))
-	if err != nil || len(a.Address) > 254 {
-		return "", fault.Invalids(fault.Fields{"address": "mail.address.form"})
+// Fold is an address as lists keep it: bare, in the form of address.Fold. Kind:
+// fault.Invalid.
+func Fold(typed string) (string, error) {
+	bad := fault.Invalids(fault.Fields{"address": "mail.address.form"})
+	a, err := netmail.ParseAddress(strings.TrimSpace(typed))
+	if err != nil {
+		return "", bad
 	}
-	return strings.ToLower(a.Address), nil
+	folded, wrong := address.Fold(a.Address)
+	if wrong != address.Fine {
+		return "", bad
+	}
+	return folded, nil
 }
 
 // boardOf is the context's board, or the platform's own nil id.
