@@ -56,7 +56,8 @@ const kept = `(o.state IN ('paid', 'refunded', 'processing') OR EXISTS (SELECT F
 // tried again: the board's own takes what the address left on the board and what
 // others hold of it there, and notes how much; the platform's takes the names
 // out of the audit log, which is not the board's to touch, and ends the request.
-// Orders with an invoice stay. A request that was taken back or done before is
+// Orders with an invoice stay; while a payment is under way all waits for it. A
+// request that was taken back or done before is
 // left alone. finish, if any, runs in the last transaction, whatever it finds.
 func (s *Service) Erase(ctx context.Context, id uuid.UUID, finish tenant.Fn) error {
 	board, err := tenant.IDFrom(ctx)
@@ -81,6 +82,11 @@ func (s *Service) Erase(ctx context.Context, id uuid.UUID, finish tenant.Fn) err
 				return tx.NewRaw(`SELECT person FROM person_requests WHERE tenant_id = ? AND id = ?`, board, id).Scan(ctx, &who)
 			}
 			return nil
+		}
+		later, err := s.putOff(ctx, tx, r)
+		if err != nil || later {
+			email = ""
+			return err
 		}
 		var people []uuid.UUID
 		if err := tx.NewRaw(`SELECT id FROM people WHERE tenant_id = ? AND email = ?`, board, email).Scan(ctx, &people); err != nil {
@@ -140,6 +146,26 @@ func (s *Service) Erase(ctx context.Context, id uuid.UUID, finish tenant.Fn) err
 		// The last mail to the address; the sweep forgets whom it went to.
 		return mail.Queue(ctx, tx, mail.Message{Kind: lastMail, Key: id.String(), To: email})
 	})
+}
+
+// putOff lets an erasure wait for a payment that is under way, day by day for as
+// long as the law leaves: a payment that comes makes an invoice, which stays; one
+// that does not leaves an order that nothing keeps.
+func (s *Service) putOff(ctx context.Context, tx bun.IDB, r *Request) (bool, error) {
+	next := s.Now().Add(24 * time.Hour)
+	if next.After(r.DueAt) {
+		return false, nil
+	}
+	var open bool
+	err := tx.NewRaw(`SELECT EXISTS (SELECT FROM orders AS o WHERE o.tenant_id = ? AND (o.email = ? OR o.person_id IN (SELECT id FROM people WHERE tenant_id = ? AND email = ?))
+		AND o.state NOT IN ('paid', 'refunded') AND `+kept+`)`, r.TenantID, r.Email, r.TenantID, r.Email).Scan(ctx, &open)
+	if err != nil || !open {
+		return false, err
+	}
+	if _, err := tx.NewRaw(`UPDATE person_requests SET runs_at = ? WHERE tenant_id = ? AND id = ?`, next, r.TenantID, r.ID).Exec(ctx); err != nil {
+		return false, err
+	}
+	return true, tasks.Add(ctx, tx, tasks.New{Kind: taskErase, Key: r.ID.String(), RunAt: next, Payload: erasePayload{r.ID}})
 }
 
 // personGone counts accounts; its presence says that the first transaction is done.

@@ -225,6 +225,14 @@ func (b *bench) one(t *testing.T, q string, args ...any) (out string) {
 	return out
 }
 
+func (b *bench) sql(t *testing.T, q string, args ...any) {
+	t.Helper()
+	err := b.World.Platform.Write(t.Context(), func(ctx context.Context, tx bun.IDB) error { _, err := tx.NewRaw(q, args...).Exec(ctx); return err })
+	if err != nil {
+		t.Fatalf("%s: %v", q, err)
+	}
+}
+
 // held is what is left of somebody, by table, as their own file has it.
 func (b *bench) held(t *testing.T, email string) map[string]int {
 	t.Helper()
@@ -527,10 +535,46 @@ func TestAnEmployerAloneLeavesInvoicesOnly(t *testing.T) {
 	}
 }
 
+// A payment under way is waited for: without it nothing keeps the order.
+func TestAnErasureWaitsForAPayment(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.sql(t, `UPDATE orders SET state = 'processing' WHERE id = ?`, b.id["gone"])
+	b.erase(t, max)
+	if list := b.requests(t); list[0].State != privacy.Asked || b.held(t, max)["orders"] != 2 {
+		t.Fatalf("the erasure did not wait: %v", list[0].State)
+	}
+	b.sql(t, `UPDATE orders SET state = 'open' WHERE id = ?`, b.id["gone"]) // it failed
+	b.clock.Advance(24 * time.Hour)
+	if n := b.run(t, "privacy.erase"); n != 1 || b.requests(t)[0].State != privacy.Done {
+		t.Fatalf("%d erasures ran the day after", n)
+	}
+	if s := b.one(t, `SELECT billing::text || email FROM orders WHERE id = ?`, b.id["gone"]); s != "{}" {
+		t.Errorf("the order keeps %q", s)
+	}
+	// Not for longer than the law leaves.
+	b = newBench(t)
+	b.sql(t, `UPDATE orders SET state = 'processing' WHERE id = ?`, b.id["gone"])
+	b.erase(t, max)
+	for range 30 {
+		b.clock.Advance(24 * time.Hour)
+		b.run(t, "privacy.erase")
+	}
+	if r := b.requests(t)[0]; r.State != privacy.Done || r.Late(*r.OverAt) {
+		t.Errorf("a month later it is %s", r.State)
+	}
+}
+
 func TestAColleagueTakesOver(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
+	// An edit that waits, and would bring the address back.
+	b.sql(t, `INSERT INTO listing_revisions (tenant_id, id, listing_id, content, author_kind, author_id)
+		SELECT tenant_id, gen_random_uuid(), id, jsonb_build_object('title', 'Pair', 'description', '<p>New.</p>', 'apply_method', 'email', 'apply_target', ?), 'person', person_id FROM listings WHERE id = ?`, kim, b.id["pjob"])
 	b.erase(t, kim)
+	if s := b.one(t, `SELECT content->>'apply_method' || coalesce(content->>'apply_target', '') FROM listing_revisions WHERE listing_id = ?`, b.id["pjob"]); s != "board" {
+		t.Errorf("the edit leads to %q", s)
+	}
 	if s := b.one(t, `SELECT state || ' ' || person_id || ' ' || apply_method || apply_target FROM listings WHERE id = ?`, b.id["pjob"]); s != "live "+b.id["lea"]+" board" {
 		t.Errorf("the listing is %q", s)
 	}
