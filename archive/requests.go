@@ -204,7 +204,7 @@ func dropBlob(ctx context.Context, tx bun.IDB, board tenant.ID, key string) erro
 // the store under a key that is the same every time, then the row and the mail.
 func (s *Service) export(ctx context.Context, t *tasks.Task) error {
 	err := s.make(ctx, t)
-	if err == nil || t.Attempts+1 < t.MaxAttempts || ctx.Err() != nil {
+	if err == nil || t.Attempts < t.MaxAttempts || ctx.Err() != nil {
 		return err
 	}
 	failed := s.DB.Write(ctx, func(ctx context.Context, tx bun.IDB) error {
@@ -277,7 +277,8 @@ func (s *Service) sweep(ctx context.Context, t *tasks.Task) error {
 	})
 }
 
-// Sweep is the sweep's work in a platform transaction.
+// Sweep is the sweep's work in a platform transaction. An archive whose task is
+// gone or was given up, as when each try took its worker down, will not come.
 func (s *Service) Sweep(ctx context.Context, tx bun.IDB) error {
 	var over []struct {
 		TenantID tenant.ID `bun:"tenant_id"`
@@ -291,6 +292,11 @@ func (s *Service) Sweep(ctx context.Context, tx bun.IDB) error {
 		if err := dropBlob(ctx, tx, o.TenantID, o.Key); err != nil {
 			return err
 		}
+	}
+	_, err = tx.NewRaw(`UPDATE board_exports AS be SET state = 'failed' WHERE be.state = 'asked' AND be.created_at < ? AND NOT EXISTS (
+		SELECT FROM tasks AS t WHERE t.tenant_id = be.tenant_id AND t.kind = ? AND t.failed_at IS NULL AND t.payload->>'id' = be.id::text)`, s.Now().Add(-time.Hour), taskExport).Exec(ctx)
+	if err != nil {
+		return err
 	}
 	_, err = tx.NewRaw(`DELETE FROM board_exports WHERE state IN ('deleted', 'failed') AND created_at < ?`, s.Now().Add(-keepRows)).Exec(ctx)
 	return err

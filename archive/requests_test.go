@@ -174,12 +174,36 @@ func TestAnArchiveThatCannotBeMadeSaysSo(t *testing.T) {
 	if err := mux.Run(ctx, task); err == nil || state() != archive.Asked {
 		t.Errorf("the first try: %v, %s", err, state())
 	}
-	task.Attempts = task.MaxAttempts - 1
+	task.Attempts = task.MaxAttempts
 	if err := mux.Run(ctx, task); err == nil || state() != archive.Failed {
 		t.Errorf("the last try: %v, %s", err, state())
 	}
 	if err := p.World.DB.Write(ctx, ask); err != nil {
 		t.Errorf("asked again: %v", err)
+	}
+	// Its workers die each time: the row of the task is given up without a word.
+	sweep := func(given string) string {
+		t.Helper()
+		err := p.World.Platform.Write(t.Context(), func(ctx context.Context, tx bun.IDB) error {
+			if _, err := tx.NewRaw(`UPDATE board_exports SET created_at = created_at - interval '2 hours' WHERE state = 'asked'; UPDATE tasks SET failed_at = `+given+` WHERE kind = 'archive.export'`).Exec(ctx); err != nil {
+				return err
+			}
+			return p.Sweep(ctx, tx)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var s string
+		_ = p.World.DB.Read(ctx, func(ctx context.Context, tx bun.IDB) error {
+			return tx.NewRaw(`SELECT state FROM board_exports ORDER BY id DESC LIMIT 1`).Scan(ctx, &s)
+		})
+		return s
+	}
+	if s := sweep("NULL"); s != archive.Asked {
+		t.Errorf("one whose task waits is %s", s)
+	}
+	if s := sweep("now()"); s != archive.Failed {
+		t.Errorf("one whose task was given up is %s", s)
 	}
 }
 
