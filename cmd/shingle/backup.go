@@ -115,7 +115,7 @@ func runBackup(ctx context.Context, say io.Writer, cfg *config.Config, keys *bac
 		say = io.Discard // what is said would be in the pipe
 		err = write(os.Stdout)
 	case strings.Contains(out, "://"):
-		where, reopen, err = intoFolder(ctx, out, keep, begun, write)
+		where, reopen, err = intoFolder(ctx, out, begun, write)
 	default:
 		err = archive.ToFile(out, write)
 	}
@@ -141,6 +141,12 @@ func runBackup(ctx context.Context, say io.Writer, cfg *config.Config, keys *bac
 		fmt.Fprint(say, "; read again, and whole")
 	}
 	fmt.Fprintln(say)
+	// Last, once the new one is read and noted. A bucket may forbid it.
+	if keep > 0 {
+		if err := prune(ctx, out, keep); err != nil {
+			fmt.Fprintf(say, "older backups could not be deleted: %v\n", err)
+		}
+	}
 	if m.Missing > 0 {
 		fmt.Fprintf(say, "%d files went while they were read\n", m.Missing)
 	}
@@ -172,7 +178,7 @@ const backupName = "shingle-20060102T150405Z.backup"
 var backupForm = regexp.MustCompile(`^shingle-[0-9]{8}T[0-9]{6}Z\.backup$`)
 
 // intoFolder writes a backup into a bucket, where it appears whole or not at all.
-func intoFolder(ctx context.Context, url string, keep int, at time.Time, write func(io.Writer) error) (string, func() (io.ReadCloser, error), error) {
+func intoFolder(ctx context.Context, url string, at time.Time, write func(io.Writer) error) (string, func() (io.ReadCloser, error), error) {
 	b, err := blob.OpenBucket(ctx, url)
 	if err != nil {
 		return "", nil, fmt.Errorf("--out: %w", err)
@@ -181,17 +187,22 @@ func intoFolder(ctx context.Context, url string, keep int, at time.Time, write f
 	if err := toBlob(ctx, b, name, write); err != nil {
 		return "", nil, errors.Join(err, b.Close())
 	}
-	if keep > 0 {
-		names, err := backupsIn(ctx, b)
-		for len(names) > keep && err == nil {
-			err = b.Delete(ctx, names[0])
-			names = names[1:]
-		}
-		if err != nil {
-			return "", nil, errors.Join(fmt.Errorf("%s is written, but older backups could not be deleted: %w", name, err), b.Close())
-		}
-	}
 	return name, func() (io.ReadCloser, error) { return fromBucket(ctx, b, name) }, nil
+}
+
+// prune deletes all but the newest backups of a folder.
+func prune(ctx context.Context, url string, keep int) (err error) {
+	b, err := blob.OpenBucket(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.Close()) }()
+	names, err := backupsIn(ctx, b)
+	for len(names) > keep && err == nil {
+		err = b.Delete(ctx, names[0])
+		names = names[1:]
+	}
+	return err
 }
 
 func toBlob(ctx context.Context, b *blob.Bucket, name string, write func(io.Writer) error) error {
