@@ -95,6 +95,13 @@ func (a *app) listeners(ctx context.Context, h http.Handler) ([]func(context.Con
 		most := listen.Public
 		srv := &http3.Server{Handler: listen.Timed(most, secure), TLSConfig: http3.ConfigureTLSConfig(a.certs.TLSConfig()), MaxHeaderBytes: most.HeaderBytes, IdleTimeout: most.Idle,
 			QUICConfig: &quic.Config{HandshakeIdleTimeout: most.Header, MaxIdleTimeout: most.Idle, MaxIncomingStreams: int64(most.Streams), MaxIncomingUniStreams: 8}, Port: publicPort(a.links.Port)}
+		count := listen.NewCount(most, trusted.Has)
+		srv.ConnContext = func(ctx context.Context, c *quic.Conn) context.Context {
+			if !count.In(c.Context(), c.RemoteAddr()) {
+				_ = c.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeExcessiveLoad), "")
+			}
+			return ctx
+		}
 		secure = announce(srv, secure)
 		parts = append(parts, func(ctx context.Context) error { return serveQUIC(ctx, srv, udp) })
 	}

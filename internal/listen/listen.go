@@ -23,7 +23,8 @@ type Limits struct {
 	// Conns is how many connections there may be at once. One more costs the one
 	// that has been idle for longest; where none is, it is refused.
 	Conns int
-	// PerCaller is how many of them one address may have, unless Exempt has it.
+	// PerCaller is how many of them one caller may have, unless Exempt has it: an
+	// address, of IPv6 a /64, which is one customer's.
 	PerCaller int
 	// Streams is how many requests one HTTP/2 or HTTP/3 connection has at once.
 	Streams int
@@ -91,20 +92,30 @@ func (b *bounded) Accept() (net.Conn, error) {
 	}
 }
 
-func callerOf(c net.Conn) netip.Addr {
-	a, err := netip.ParseAddrPort(c.RemoteAddr().String())
+func addressOf(a net.Addr) netip.Addr {
+	p, err := netip.ParseAddrPort(a.String())
 	if err != nil {
 		return netip.Addr{}
 	}
-	return a.Addr().Unmap()
+	return p.Addr().Unmap().WithZone("")
+}
+
+// networkOf is whom an address counts for.
+func networkOf(a netip.Addr) netip.Addr {
+	if !a.Is6() {
+		return a
+	}
+	p, _ := a.Prefix(64) // fails for more bits than there are
+	return p.Addr()
 }
 
 // admit counts a new connection in, or reports that there is no room for it.
 func (s *Server) admit(c net.Conn) bool {
-	caller := callerOf(c)
+	from := addressOf(c.RemoteAddr())
+	caller := networkOf(from)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.by[caller] >= s.limits.PerCaller && (s.Exempt == nil || !s.Exempt(caller)) && !s.evict(caller) {
+	if s.by[caller] >= s.limits.PerCaller && (s.Exempt == nil || !s.Exempt(from)) && !s.evict(caller) {
 		return false
 	}
 	if len(s.conns) >= s.limits.Conns && !s.evict(netip.Addr{}) {
@@ -194,6 +205,44 @@ func Until(ctx context.Context, srv interface{ Shutdown(context.Context) error }
 		return err
 	}
 	return <-done
+}
+
+// Count bounds the connections of a server that net/http does not count: HTTP/3's.
+type Count struct {
+	limits Limits
+	exempt func(netip.Addr) bool
+
+	mu  sync.Mutex
+	all int
+	by  map[netip.Addr]int
+}
+
+// NewCount makes one; exempt may be nil.
+func NewCount(l Limits, exempt func(netip.Addr) bool) *Count {
+	return &Count{limits: l, exempt: exempt, by: map[netip.Addr]int{}}
+}
+
+// In counts a connection in, and out again when ctx, its own, ends; false: there
+// is no room for it.
+func (n *Count) In(ctx context.Context, remote net.Addr) bool {
+	from := addressOf(remote)
+	caller := networkOf(from)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.all >= n.limits.Conns || n.by[caller] >= n.limits.PerCaller && (n.exempt == nil || !n.exempt(from)) {
+		return false
+	}
+	n.all++
+	n.by[caller]++
+	context.AfterFunc(ctx, func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.all--
+		if n.by[caller]--; n.by[caller] == 0 {
+			delete(n.by, caller)
+		}
+	})
+	return true
 }
 
 // Timed gives requests of HTTP/3, whose server has no such bounds, the times

@@ -258,6 +258,31 @@ func TestOneCallerHasAShare(t *testing.T) {
 	busy(start(t, l, h, func(s *listen.Server) { s.Exempt = netip.Addr.IsLoopback }), 3)
 }
 
+// HTTP/3's connections are counted by their own contexts; of IPv6 a /64 is one.
+func TestConnectionsOfHTTP3AreCounted(t *testing.T) {
+	t.Parallel()
+	n := listen.NewCount(listen.Limits{Conns: 4, PerCaller: 2}, func(a netip.Addr) bool { return a == netip.MustParseAddr("2001:db8::9") })
+	ctx, cancel := context.WithCancel(t.Context())
+	in := func(ctx context.Context, from string) bool {
+		return n.In(ctx, net.UDPAddrFromAddrPort(netip.MustParseAddrPort(from)))
+	}
+	for _, c := range []struct {
+		from string
+		want bool
+	}{{"[2001:db8::1]:1", true}, {"[2001:db8::2]:1", true}, {"[2001:db8::3]:1", false}, {"[2001:db8::9]:1", true}, {"192.0.2.1:1", true}, {"192.0.2.2:1", false}} {
+		if got := in(ctx, c.from); got != c.want {
+			t.Errorf("%s: %v, want %v", c.from, got, c.want)
+		}
+	}
+	cancel()
+	for deadline := time.Now().Add(patience); !in(t.Context(), "[2001:db8::3]:1"); {
+		if time.Now().After(deadline) {
+			t.Fatal("connections that ended are still counted")
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // framer is an HTTP/2 connection by hand.
 func framer(t *testing.T, addr string) (*http2.Framer, net.Conn) {
 	t.Helper()
