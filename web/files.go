@@ -30,7 +30,7 @@ func (p *Parts) filesEngine(watch gin.HandlerFunc) (http.Handler, error) {
 			return
 		}
 		t, err := p.Boards.ByID(c.Request.Context(), tenant.ID(id))
-		if err == nil && t.State != tenant.Active {
+		if err == nil && !open(t) {
 			err = fault.New(fault.NotFound, "no such file")
 		}
 		if err != nil {

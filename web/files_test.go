@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -11,7 +12,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"gocloud.dev/blob"
 
+	"shingle/billing/plans"
 	"shingle/domains/access"
+	"shingle/internal/testkit"
 	"shingle/tenant"
 	"shingle/web"
 )
@@ -87,6 +90,9 @@ func TestTheHostOfUploads(t *testing.T) {
 	if rec := h.get(t, board.PlatformHost, "/x/logos/a.png"); rec.Code != http.StatusFound || rec.Header().Get("Location") != "http://files.test:8080"+at {
 		t.Errorf("the board leads to %q (%d)", rec.Header().Get("Location"), rec.Code)
 	}
+	if rec := h.get(t, board.PlatformHost, "/x/logos/a.png"); rec.Header().Get("Cross-Origin-Resource-Policy") != "cross-origin" {
+		t.Error("other sites may not follow to a logo")
+	}
 	download(t, "a logo", h.get(t, "files.test", at))
 	download(t, "with a port", h.get(t, "FILES.test:8080", at))
 	if csp := h.get(t, board.PlatformHost, "/").Header().Get("Content-Security-Policy"); !strings.Contains(csp, "img-src 'self' data: http://files.test:8080;") {
@@ -101,6 +107,14 @@ func TestTheHostOfUploads(t *testing.T) {
 		}
 		safe(t, "files.test"+path, rec)
 	}
+	// A board that its plan has closed shows nothing there either.
+	h.step(t, board, plans.Suspended)
+	testkit.Eventually(t, 10*time.Second, func() error {
+		if rec := h.get(t, "files.test", at); rec.Code != http.StatusNotFound {
+			return fmt.Errorf("a suspended board's logo: %d", rec.Code)
+		}
+		return nil
+	})
 	// A private board's pictures stay behind its door.
 	if rec := h.get(t, shut.PlatformHost, "/x/logos/a.png"); rec.Code != http.StatusUnauthorized {
 		t.Errorf("a private board's picture: %d", rec.Code)

@@ -64,12 +64,17 @@ func (p *Parts) resolve(boards *tenant.Resolver) gin.HandlerFunc {
 		c.Request = c.Request.WithContext(tenant.With(c.Request.Context(), t))
 		path := c.Request.URL.Path
 		console := under(path, "/admin") || under(path, "/assets")
-		if (t.State != tenant.Active || t.PlanStep != "" && plans.Step(t.PlanStep).At(plans.Suspended)) && !console {
+		if !open(t) && !console {
 			closed(c, t)
 			return
 		}
 		p.toRightHost(c, t)
 	}
+}
+
+// open says that a board shows visitors anything: staff and its plan let it.
+func open(t *tenant.Tenant) bool {
+	return t.State == tenant.Active && (t.PlanStep == "" || !plans.Step(t.PlanStep).At(plans.Suspended))
 }
 
 // toRightHost sends public pages to their one address for good. The admin stays

@@ -50,3 +50,27 @@ func TestADownloadTakesItsTime(t *testing.T) {
 		t.Error("a slow page is not cut: the test shows nothing")
 	}
 }
+
+// deadlines counts how often its reader was given time.
+type deadlines struct {
+	http.ResponseWriter
+	n int
+}
+
+func (d *deadlines) SetWriteDeadline(time.Time) error { d.n++; return nil }
+
+// What is written at once has the time of all its parts.
+func TestADownloadInOnePieceTakesItsTime(t *testing.T) {
+	t.Parallel()
+	gin.SetMode(gin.ReleaseMode)
+	rec := httptest.NewRecorder()
+	w := &deadlines{ResponseWriter: rec}
+	e := gin.New()
+	e.GET("/csv", func(c *gin.Context) {
+		_ = Unhurried(func(c *gin.Context) error { c.Data(http.StatusOK, "text/csv", make([]byte, 1<<20)); return nil })(c)
+	})
+	e.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/csv", http.NoBody))
+	if rec.Body.Len() != 1<<20 || w.n < 1<<20/partSize {
+		t.Errorf("%d bytes with time given %d times", rec.Body.Len(), w.n)
+	}
+}

@@ -34,6 +34,7 @@ func (s *Site) file(c *gin.Context) error {
 	}
 	if s.FilesOrigin != "" && !t.Private() {
 		c.Header("Cache-Control", "public, max-age=3600")
+		c.Header("Cross-Origin-Resource-Policy", "cross-origin") // other sites show a listing's logo
 		c.Redirect(http.StatusFound, s.FilesOrigin+"/x/"+t.ID.String()+"/"+(&url.URL{Path: name}).EscapedPath())
 		return nil
 	}
@@ -44,7 +45,7 @@ func (s *Site) file(c *gin.Context) error {
 func (s *Site) FileRoutes() []route.Route {
 	return []route.Route{
 		{Method: route.GET, Path: "/x/:board/logos/:file", Handle: s.hostedPicture, Can: authz.Public},
-		{Method: route.GET, Path: "/x/:board/cv/:application/:token", Handle: route.Download(s.Limits, s.hostedCV), Can: authz.Public},
+		{Method: route.GET, Path: "/x/:board/cv/:application/:token", Handle: route.Unhurried(s.hostedCV), Can: authz.Public},
 	}
 }
 
