@@ -2,12 +2,14 @@ package doctor_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -74,13 +76,20 @@ func smtpServer(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = l.Close() })
-	go func() {
+	ctx, cancel := context.WithCancel(context.Background())
+	var done sync.WaitGroup
+	t.Cleanup(func() {
+		cancel()
+		_ = l.Close()
+		done.Wait()
+	})
+	done.Go(func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
+			stop := context.AfterFunc(ctx, func() { _ = c.Close() }) // whoever asks may not say goodbye
 			_, _ = fmt.Fprint(c, "220 mail.example ESMTP\r\n")
 			for in := bufio.NewScanner(c); in.Scan(); {
 				_, _ = fmt.Fprint(c, "250 mail.example\r\n")
@@ -88,9 +97,10 @@ func smtpServer(t *testing.T) string {
 					break
 				}
 			}
+			stop()
 			_ = c.Close()
 		}
-	}()
+	})
 	return l.Addr().String()
 }
 

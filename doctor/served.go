@@ -72,6 +72,10 @@ func (d *Doctor) served(ctx context.Context, l *list) {
 	if !slices.Contains(hosts, d.Config.PlatformHost) {
 		hosts = append([]string{d.Config.PlatformHost}, hosts...)
 	}
+	if d.Config.FilesHost != "" {
+		all++
+		hosts = append([]string{d.Config.FilesHost}, hosts...)
+	}
 	at := d.listener(ctx)
 	results := make([]served, len(hosts))
 	var g errgroup.Group

@@ -111,6 +111,11 @@ func TestCertificatesAsServed(t *testing.T) {
 		}
 	}
 
+	// The host of uploads has a certificate of its own, and no board.
+	w.d.Config.FilesHost = "files.example"
+	says(doctor.Bad, "files.example")
+	w.d.Config.FilesHost = ""
+
 	for host, c := range map[string]struct {
 		cert  *tls.Certificate
 		level doctor.Level
