@@ -45,7 +45,9 @@ var (
 	Challenges = Class{"challenge", "challenges for proofs of work", byNetwork, Limit{120, 10 * time.Minute}}
 	Unproven   = Class{"unproven", "mails of forms without a proof of work", byNetwork, Limit{5, time.Hour}}
 	Held       = Class{"held", "forms without a proof of work that wait for a link", byNetwork, Limit{10, time.Hour}}
-	HeldTo     = Class{"held/to", "such links mailed to one address", byAddress, Limit{5, 24 * time.Hour}}
+	// Anywhere counts for the platform (tenant.Nil): boards share it.
+	Anywhere = Class{"mail/anywhere", "mails that a stranger has sent to one address in a day, from all boards", "address", mailsAnywhere}
+	HeldTo   = Class{"held/to", "such links mailed to one address", byAddress, Limit{5, 24 * time.Hour}}
 )
 
 // Classes are all limits, in the order of the page that documents them.
@@ -53,7 +55,7 @@ func Classes() []Class {
 	return []Class{
 		{"mail", "mails with a link or code to sign in, sign up, reset", byAddress, mailsPerAddress},
 		{"mail/day", "the same in a day", byAddress, mailsPerDay},
-		{"mail/anywhere", "the same in a day, from all boards", "address", mailsAnywhere},
+		Anywhere,
 		{"mail/ip", "the same", byNetwork, mailsPerNetwork},
 		{"password", "signing in with a password", "account", passwordsPerAddress},
 		{"password/ip", "the same", "network", passwordsPerNetwork},

@@ -150,5 +150,5 @@ func (l *Limiter) mails(ctx context.Context, board tenant.ID, email string, c Cl
 	if err := l.Allow(ctx, LimitKey(board, "mail/day", email), mailsPerDay); err != nil {
 		return err
 	}
-	return l.Allow(ctx, LimitKey(tenant.Nil, "mail/anywhere", email), mailsAnywhere)
+	return Anywhere.Allow(ctx, l, tenant.Nil, email)
 }

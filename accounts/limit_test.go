@@ -50,3 +50,31 @@ func TestLimiterSharesThroughRedisAndOutlivesIt(t *testing.T) {
 		t.Errorf("waited %s for a Redis that is away", d)
 	}
 }
+
+// What was used once is used, whichever of Redis and the process remembers it.
+func TestOnceOutlivesRedis(t *testing.T) {
+	t.Parallel()
+	opts, err := redis.ParseURL(testkit.Redis(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rdb := redis.NewClient(opts)
+	l := accounts.NewLimiter(rdb, time.Now)
+	key, ends := accounts.LimitKey(tenant.NewID(), "test", "x"), time.Now().Add(time.Hour)
+	if !l.Once(t.Context(), key, ends) {
+		t.Error("the first time does not count as that")
+	}
+	if l.Once(t.Context(), key, ends) {
+		t.Error("it counts twice")
+	}
+	l.Again(t.Context(), key)
+	if !l.Once(t.Context(), key, ends) {
+		t.Error("what was given back does not count again")
+	}
+	if err := rdb.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if l.Once(t.Context(), key, ends) {
+		t.Error("it counts again once Redis is away")
+	}
+}

@@ -2,6 +2,7 @@ package accounts
 
 import (
 	"context"
+	"strings"
 	"time"
 )
 
@@ -53,11 +54,8 @@ func (l *Limiter) Once(ctx context.Context, key string, ends time.Time) bool {
 		first, err = l.rdb.SetNX(ctx, "once:"+key, 1, max(ends.Sub(l.now()), time.Second)).Result()
 		return err
 	}) {
-		// What was used while Redis was away is remembered here.
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		t, known := l.tallies["once:"+key]
-		return first && !(known && l.now().Before(t.ends))
+		// Both remember: what was used while the other was away counts as used.
+		return l.here("once:"+key, ends) == 1 && first
 	}
 	return l.here("once:"+key, ends) == 1
 }
@@ -76,8 +74,16 @@ func (l *Limiter) here(key string, ends time.Time) int {
 	now := l.now()
 	if len(l.tallies) >= maxBuckets {
 		for k, t := range l.tallies {
-			if !now.Before(t.ends) || len(l.tallies) >= maxBuckets*9/10 {
+			if !now.Before(t.ends) {
 				delete(l.tallies, k)
+			}
+		}
+		// Then a few counts, which only get kinder, and what was used last of all.
+		for _, kind := range []string{"count:", ""} {
+			for k := range l.tallies {
+				if len(l.tallies) >= maxBuckets*9/10 && strings.HasPrefix(k, kind) {
+					delete(l.tallies, k)
+				}
 			}
 		}
 	}

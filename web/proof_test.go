@@ -217,6 +217,26 @@ func TestAFormWithoutAProofWaitsForItsLink(t *testing.T) {
 }
 
 // What was refused on the way stays, and so does its link.
+// A form that waits is kept with the file that it has, and with no other.
+func TestAHeldFormKeepsWhatItsPageAsks(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	board := h.Board(t, "acme")
+	kind, body := application("ada@x.example", "")
+	_, boundary, _ := strings.Cut(kind, "boundary=")
+	end := strings.LastIndex(body, "--"+boundary+"--")
+	body = body[:end] + "--" + boundary + "\r\nContent-Disposition: form-data; name=\"junk\"; filename=\"x\"\r\n\r\n" + strings.Repeat("x", 1<<20) + "\r\n" + body[end:]
+	if rec := h.from(t, "198.51.100.9", board.PlatformHost, h.job(t, board)+"/apply", kind, body); rec.Code != http.StatusAccepted {
+		t.Fatalf("%d %.300s", rec.Code, rec.Body)
+	}
+	if n := h.count(t, `SELECT max(octet_length(sealed)) FROM held_forms`); n == 0 || n > 100_000 {
+		t.Errorf("%d bytes are kept", n)
+	}
+	if n := h.count(t, `SELECT count(*) FROM mails WHERE kind = 'form-held' AND recipient = 'ada@x.example'`); n != 1 {
+		t.Errorf("%d mails", n)
+	}
+}
+
 func TestAHeldFormThatIsRefusedStays(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

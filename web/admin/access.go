@@ -7,6 +7,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/uptrace/bun"
 
+	"shingle/accounts"
 	"shingle/authz"
 	"shingle/billing/plans"
 	"shingle/domains/access"
@@ -76,7 +77,11 @@ func (a *Admin) saveAccess(c *gin.Context) error {
 
 func (a *Admin) inviteVisitor(c *gin.Context) error {
 	email := c.PostForm("email")
-	err := a.act(c, authz.Act{Act: "access.invited", ObjectKind: "board", ObjectID: tenant.From(c.Request.Context()).ID.String(), Personal: map[string]any{"email": email}},
+	named := email
+	if folded, err := accounts.Fold(email); err == nil {
+		named = folded // as an erasure looks for it
+	}
+	err := a.act(c, authz.Act{Act: "access.invited", ObjectKind: "board", ObjectID: tenant.From(c.Request.Context()).ID.String(), Personal: map[string]any{"email": named}},
 		func(ctx context.Context, tx bun.IDB) error { return a.Access.Invite(ctx, tx, email) })
 	if refused(err) {
 		return a.showAccess(c, nil, email, err)

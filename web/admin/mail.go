@@ -245,8 +245,9 @@ func (a *Admin) suppress(c *gin.Context) error {
 }
 
 func (a *Admin) liftSuppression(c *gin.Context) error {
-	err := a.act(c, authz.Act{Act: "mail.suppression_lifted", ObjectKind: "address", Personal: map[string]any{"address": c.PostForm("address")}}, func(ctx context.Context, tx bun.IDB) error {
-		return mail.Lift(ctx, tx, c.PostForm("address"))
+	address := strings.ToLower(c.PostForm("address")) // as it stands in the list, and as an erasure looks for it
+	err := a.act(c, authz.Act{Act: "mail.suppression_lifted", ObjectKind: "address", Personal: map[string]any{"address": address}}, func(ctx context.Context, tx bun.IDB) error {
+		return mail.Lift(ctx, tx, address)
 	})
 	if err != nil && !fault.Is(err, fault.NotFound) {
 		return err

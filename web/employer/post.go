@@ -133,7 +133,7 @@ func (e *Employer) post(c *gin.Context) error {
 			return verr
 		}
 		// Not its title: the mail may go to anybody, and must not carry a stranger's words.
-		if err = e.Site.Proof.Hold(c, proof.Post, content.Email, view.Say("held.post")); err == nil {
+		if err = e.Site.Proof.Hold(c, proof.Post, content.Email, view.Say("held.post"), "company_logo"); err == nil {
 			return e.Site.Held(c, view, content.Email)
 		}
 	}

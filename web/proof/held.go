@@ -47,8 +47,13 @@ type heldFile struct {
 	Data  []byte `json:"data"`
 }
 
-// read takes the form that the request's handler has parsed.
-func read(c *gin.Context) (*held, error) {
+// maxHeld bounds the file of a form that waits, in bytes: more than any handler
+// takes.
+const maxHeld = 6 << 20
+
+// read takes the form that the request's handler has parsed, with the one file
+// that it knows, if any.
+func read(c *gin.Context, file string) (*held, error) {
 	h := &held{Path: c.Request.URL.Path, Params: c.Params, Values: url.Values{}}
 	for name, values := range c.Request.PostForm {
 		if name != Field && name != Trap {
@@ -60,18 +65,19 @@ func read(c *gin.Context) (*held, error) {
 		return h, nil
 	}
 	h.Multi = true
-	for field, files := range m.File {
-		for _, f := range files {
-			r, err := f.Open()
-			if err != nil {
-				return nil, err
-			}
-			data, err := io.ReadAll(r)
-			if err = errors.Join(err, r.Close()); err != nil {
-				return nil, err
-			}
-			h.Files = append(h.Files, heldFile{field, f.Filename, data})
+	for _, f := range m.File[file][:min(1, len(m.File[file]))] {
+		if f.Size > maxHeld {
+			return nil, fault.New(fault.Invalid, "form.unreadable")
 		}
+		r, err := f.Open()
+		if err != nil {
+			return nil, err
+		}
+		data, err := io.ReadAll(r)
+		if err = errors.Join(err, r.Close()); err != nil {
+			return nil, err
+		}
+		h.Files = append(h.Files, heldFile{file, f.Filename, data})
 	}
 	return h, nil
 }
@@ -115,9 +121,10 @@ func sealedFor(board tenant.ID, hash []byte) []byte { return append(board[:], ha
 const ConfirmPath = "/confirm"
 
 // Hold keeps the request's form and mails its link: what says in the board's
-// words what it was. It opens a transaction. Kinds: fault.Invalid by the field
+// words what it was, file is the form's field of a file or "". It opens a
+// transaction. Kinds: fault.Invalid by the field
 // "email", fault.TooMany.
-func (s *Service) Hold(c *gin.Context, form, email, what string) error {
+func (s *Service) Hold(c *gin.Context, form, email, what, file string) error {
 	ctx := c.Request.Context()
 	t := tenant.From(ctx)
 	address, err := accounts.Fold(email)
@@ -128,11 +135,14 @@ func (s *Service) Hold(c *gin.Context, form, email, what string) error {
 	if err == nil {
 		err = accounts.HeldTo.Allow(ctx, s.Limits, t.ID, address)
 	}
+	if err == nil {
+		err = accounts.Anywhere.Allow(ctx, s.Limits, tenant.Nil, address)
+	}
 	if err != nil {
 		route.RetryAfter(c, err)
 		return err
 	}
-	h, err := read(c)
+	h, err := read(c, file)
 	if err != nil {
 		return err
 	}
@@ -155,7 +165,7 @@ func (s *Service) Hold(c *gin.Context, form, email, what string) error {
 		if err != nil {
 			return err
 		}
-		return mail.Queue(ctx, tx, mail.Message{Kind: "form-held", Key: base64.RawURLEncoding.EncodeToString(hash[:12]), To: email, Locale: t.Locale,
+		return mail.Queue(ctx, tx, mail.Message{Kind: "form-held", Key: base64.RawURLEncoding.EncodeToString(hash[:12]), To: address, Locale: t.Locale,
 			Data: mail.Data{"What": what, "Hours": int(HeldFor / time.Hour)}, URL: s.Links.Board(t, ConfirmPath+"?token="+token)})
 	})
 }

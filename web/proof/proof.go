@@ -50,7 +50,7 @@ const (
 const (
 	base         = 20_000
 	networkFree  = 16  // challenges for one network in ten minutes before it pays more
-	networkSteps = 5   // doublings at most: four seconds of a phone
+	networkSteps = 4   // doublings at most: two seconds of a phone
 	boardFree    = 300 // challenges for one board in a minute before everybody pays more
 	boardSteps   = 2   // few, or a flood of questions would shut the board for phones
 )

@@ -158,6 +158,9 @@ func (s *Site) enter(c *gin.Context) error {
 	}
 	mode := tenant.From(ctx).Access.Mode
 	if err == nil && mode == access.Email {
+		err = s.anywhere(c, c.PostForm("email"))
+	}
+	if err == nil && mode == access.Email {
 		if err = s.Access.AskMail(ctx, c.PostForm("email"), accounts.LocalPath(next, "/")); err == nil {
 			return s.gate(c, http.StatusOK, next, "sent", nil)
 		}

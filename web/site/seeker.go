@@ -28,6 +28,17 @@ func (s *Site) limit(c *gin.Context, class accounts.Class) error {
 	return err
 }
 
+// anywhere counts a mail that a stranger has sent to an address, over all boards.
+func (s *Site) anywhere(c *gin.Context, email string) error {
+	address, err := accounts.Fold(email)
+	if err != nil {
+		return nil //nolint:nilerr // whoever takes the address says what is wrong with it
+	}
+	err = accounts.Anywhere.Allow(c.Request.Context(), s.Limits, tenant.Nil, address)
+	route.RetryAfter(c, err)
+	return err
+}
+
 // form is what was typed, with what must change about it, in the page's words.
 func (s *Site) form(v *view, action string, values map[string]string, err error) themes.Form {
 	f := themes.Form{Action: action, Values: values}
@@ -118,7 +129,7 @@ func (s *Site) apply(c *gin.Context) error {
 		way, err = s.Proof.Of(c, proof.Apply)
 	}
 	if err == nil && way == proof.Unproven {
-		if err = s.Proof.Hold(c, proof.Apply, f.Email, v.Say("held.apply", l.Title)); err == nil {
+		if err = s.Proof.Hold(c, proof.Apply, f.Email, v.Say("held.apply", l.Title), "cv"); err == nil {
 			return s.Held(c, v, f.Email)
 		}
 	}
@@ -261,7 +272,7 @@ func (s *Site) report(c *gin.Context) error {
 			err = fault.Invalids(fault.Fields{"email": "report.email.needed"})
 		}
 		if err == nil {
-			if err = s.Proof.Hold(c, proof.Report, values["email"], v.Say("held.report", l.Title)); err == nil {
+			if err = s.Proof.Hold(c, proof.Report, values["email"], v.Say("held.report", l.Title), ""); err == nil {
 				return s.Held(c, v, values["email"])
 			}
 		}
@@ -326,6 +337,9 @@ func (s *Site) askAlert(c *gin.Context) error {
 	email := c.PostForm("email")
 	if err = s.Proof.Mails(c, proof.Alert); err == nil {
 		err = s.limit(c, accounts.Alerting)
+	}
+	if err == nil {
+		err = s.anywhere(c, email)
 	}
 	if err == nil {
 		err = s.DB.Write(c.Request.Context(), func(ctx context.Context, tx bun.IDB) error {
