@@ -374,7 +374,7 @@ func (c *chaos) end(ctx context.Context) error {
 	say(c.load.acknowledged(ctx))
 	say(c.w.onTheWire(ctx))
 	if c.w.find != nil {
-		say(c.w.sameIndex(ctx))
+		say(c.w.sameIndex(ctx, nil))
 	}
 	say(c.w.startsSoon(ctx))
 	slices.Sort(c.lines[faultLines:])
