@@ -36,8 +36,8 @@ func TestCertificateCodesHaveWords(t *testing.T) {
 func TestMessagesSayWhatTheirTemplatesSay(t *testing.T) {
 	t.Parallel()
 	w, err := LoadWords(fstest.MapFS{
-		"words/en.toml": {Data: []byte("\"plain\" = \"No jobs <b>\"\n\"two\" = \"{{.B}} at {{.A}}, {{.A}}\"\n\"if\" = \"{{if .A}}some{{else}}none{{end}}\"\n[days]\none = \"{{.A}} day\"\nother = \"{{.A}} days\"\n")},
-		"words/de.toml": {Data: []byte("\"plain\" = \"Nichts\"\n\"two\" = \"{{.B}} bei {{.A}}\"\n\"if\" = \"{{if .A}}welche{{else}}keine{{end}}\"\n[days]\none = \"{{.A}} Tag\"\nother = \"{{.A}} Tage\"\n")},
+		"words/en.toml": {Data: []byte("\"plain\" = \"No jobs <b>\"\n\"both\" = \"{{.B}} at {{.A}}, {{.A}}\"\n\"if\" = \"{{if .A}}some{{else}}none{{end}}\"\n[days]\none = \"{{.A}} day\"\nother = \"{{.A}} days\"\n")},
+		"words/de.toml": {Data: []byte("\"plain\" = \"Nichts\"\n\"both\" = \"{{.B}} bei {{.A}}\"\n\"if\" = \"{{if .A}}welche{{else}}keine{{end}}\"\n[days]\none = \"{{.A}} Tag\"\nother = \"{{.A}} Tage\"\n")},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -46,8 +46,8 @@ func TestMessagesSayWhatTheirTemplatesSay(t *testing.T) {
 		want, locale, key string
 		args              []any
 	}{
-		{"No jobs <b>", "en", "plain", nil}, {"7 at {{.B}}, {{.B}}", "en", "two", []any{"{{.B}}", 7}}, {"x bei y", "de", "two", []any{"y", "x"}},
-		{"some", "en", "if", []any{"x"}}, {"keine", "de", "if", []any{""}}, {"<no value> at x, x", "en", "two", []any{"x"}},
+		{"No jobs <b>", "en", "plain", nil}, {"7 at {{.B}}, {{.B}}", "en", "both", []any{"{{.B}}", 7}}, {"x bei y", "de", "both", []any{"y", "x"}},
+		{"some", "en", "if", []any{"x"}}, {"keine", "de", "if", []any{""}}, {"<no value> at x, x", "en", "both", []any{"x"}},
 		{"1 day", "en", "days", []any{1}}, {"1 day", "en", "days", []any{1}}, {"2 days", "en", "days", []any{2}}, {"1 Tag", "de", "days", []any{1}},
 		{"5000 Tage", "de", "days", []any{5000}}, {"2 days", "en", "days", []any{int64(2)}}, {"⟦none⟧", "en", "none", []any{3}}, {"⟦none⟧", "en", "none", []any{3}},
 	} {
