@@ -18,10 +18,10 @@ const rate = 40
 // small is how many listings each of the many boards has.
 const small = 10
 
-// moreBoards visits ever more boards of one size, up to 10,000, each page for the
+// moreBoards visits ever more boards of one size, up to -grow, each page for the
 // first time, and notes what a board costs in memory.
 func (w *world) moreBoards(ctx context.Context, t *table) error {
-	const most = 10_000
+	most := w.o.grow
 	if _, err := w.seedMore(ctx, w.o.boards+most, small); err != nil {
 		return err
 	}
@@ -49,7 +49,7 @@ func (w *world) moreBoards(ctx context.Context, t *table) error {
 	if err != nil {
 		return err
 	}
-	t.notes = append(t.notes, fmt.Sprintf("memory of a board that was visited: %.1f kB (%d boards, the heap after collection; bar 20)", (after-before)/most/1024, most))
+	t.notes = append(t.notes, fmt.Sprintf("memory of a board that was visited: %.1f kB (%d boards, the heap after collection; bar 20)", (after-before)/float64(most)/1024, most))
 	for _, r := range w.rows()[:3] {
 		g := growth{what: "boards visited, cache off, " + r.name}
 		for n := 10; n <= most; n *= 10 {
@@ -75,12 +75,12 @@ func (w *world) heap() (float64, error) {
 	return w.counter("go_memstats_heap_alloc_bytes")
 }
 
-// moreListings searches boards of 1,000 to 100,000 listings; with BENCH=full, of a
-// million.
+// moreListings searches boards of 1,000 listings, ten times as many and so on, up
+// to -deep: 100,000, with BENCH=full a million.
 func (w *world) moreListings(ctx context.Context, t *table) error {
-	sizes := []int{1_000, 10_000, 100_000}
-	if w.o.large >= 100_000 {
-		sizes = append(sizes, 1_000_000)
+	var sizes []int
+	for n := 1_000; n <= w.o.deep; n *= 10 {
+		sizes = append(sizes, n)
 	}
 	// The first boards grow, the largest last: seed-1 is the largest.
 	for i, n := range sizes {

@@ -23,6 +23,7 @@ type options struct {
 	binary       string
 	boards, each int
 	large        int
+	grow, deep   int
 	data         string
 	seconds      time.Duration
 	rows         *regexp.Regexp
@@ -51,14 +52,16 @@ func main() {
 }
 
 func flags() options {
-	o := options{boards: 200, each: 500, large: 20_000}
+	o := options{boards: 200, each: 500, large: 20_000, deep: 100_000}
 	if os.Getenv("BENCH") == "full" {
-		o.boards, o.each, o.large = 1000, 1000, 100_000
+		o.boards, o.each, o.large, o.deep = 1000, 1000, 100_000, 1_000_000
 	}
 	flag.StringVar(&o.binary, "binary", "bin/shingle", "the program")
 	flag.IntVar(&o.boards, "boards", o.boards, "how many boards")
 	flag.IntVar(&o.each, "listings", o.each, "live listings of each")
 	flag.IntVar(&o.large, "large", o.large, "live listings of one more board; 0: none")
+	flag.IntVar(&o.grow, "grow", 10_000, "how many boards, of few listings, pages are compared on")
+	flag.IntVar(&o.deep, "deep", o.deep, "how many listings of one board searches are compared on")
 	flag.StringVar(&o.data, "data", os.Getenv("BENCH_DATA"), "JSON Lines to take texts from")
 	flag.DurationVar(&o.seconds, "for", 6*time.Second, "how long each row is measured, at most and again at half")
 	rows := flag.String("rows", "", "measure the rows alone that match")
