@@ -200,6 +200,9 @@ func TestASaleIsSeen(t *testing.T) {
 		if err := w.app.registerTasks(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		if err := noteBackup(t.Context(), w.app.cfg); err != nil { // without one it has no age
+			t.Fatal(err)
+		}
 		known := collected(w.app.registry)
 		if len(known) < 60 || known["shingle_http_seconds_bucket"] == nil {
 			t.Fatalf("only %d series are known", len(known))
