@@ -74,7 +74,7 @@ tool-path-benchstat := golang.org/x/perf/cmd/benchstat
 # These need versions of other modules that differ, so each stands alone.
 bin/tools/helm: tool-module := helm.sh/helm/v3/cmd/helm@v3.19.0
 bin/tools/kubectl-validate: tool-module := sigs.k8s.io/kubectl-validate@v0.0.4
-bin/tools/promtool: tool-module := github.com/prometheus/prometheus/cmd/promtool@v0.305.0
+bin/tools/promtool: tool-module := github.com/prometheus/prometheus/cmd/promtool@v0.316.0
 bin/tools/helm bin/tools/kubectl-validate bin/tools/promtool: Makefile | go
 	@mkdir -p bin/tools
 	@echo "building $(@F), once"
