@@ -185,7 +185,7 @@ func TestAnArchiveThatCannotBeMadeSaysSo(t *testing.T) {
 	sweep := func(given string) string {
 		t.Helper()
 		err := p.World.Platform.Write(t.Context(), func(ctx context.Context, tx bun.IDB) error {
-			if _, err := tx.NewRaw(`UPDATE board_exports SET created_at = created_at - interval '2 hours' WHERE state = 'asked'; UPDATE tasks SET failed_at = `+given+` WHERE kind = 'archive.export'`).Exec(ctx); err != nil {
+			if _, err := tx.NewRaw(`UPDATE board_exports SET created_at = created_at - interval '2 hours' WHERE state = 'asked'; UPDATE tasks SET failed_at = ` + given + ` WHERE kind = 'archive.export'`).Exec(ctx); err != nil {
 				return err
 			}
 			return p.Sweep(ctx, tx)

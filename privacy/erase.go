@@ -57,8 +57,8 @@ const kept = `(o.state IN ('paid', 'refunded', 'processing') OR EXISTS (SELECT F
 // others hold of it there, and notes how much; the platform's takes the names
 // out of the audit log, which is not the board's to touch, and ends the request.
 // Orders with an invoice stay; while a payment is under way all waits for it. A
-// request that was taken back or done before is
-// left alone. finish, if any, runs in the last transaction, whatever it finds.
+// request that was taken back or done before is left alone. finish, if any, runs
+// in the last transaction, whatever it finds.
 func (s *Service) Erase(ctx context.Context, id uuid.UUID, finish tenant.Fn) error {
 	board, err := tenant.IDFrom(ctx)
 	if err != nil {
