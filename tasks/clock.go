@@ -16,12 +16,20 @@ import (
 type clock struct {
 	looked time.Time // by this process's monotonic clock
 	said   time.Time // what the database said then
+	until  time.Time // mending goes on so long: transactions straddle a step
+	mended time.Time
 }
 
-// stepped is how far the database's clock must fall behind ours between two looks.
-const stepped = 30 * time.Second
+const (
+	// stepped is how far the database's clock must fall behind ours between two looks.
+	stepped = 30 * time.Second
+	// straddle is how long a transaction may take that began before a step.
+	straddle = time.Minute
+	// mendEvery is the net under it: for steps back and forth between two looks.
+	mendEvery = 10 * time.Minute
+)
 
-// watch looks every clockEvery and mends at the first look, too: the clock may
+// watch looks every clockEvery. It mends at the first look, too: the clock may
 // have been set while no worker ran.
 func (c *clock) watch(ctx context.Context, p *tenant.Platform, log *slog.Logger) error {
 	if !c.looked.IsZero() && time.Since(c.looked) < clockEvery {
@@ -34,19 +42,22 @@ func (c *clock) watch(ctx context.Context, p *tenant.Platform, log *slog.Logger)
 	}); err != nil {
 		return err
 	}
-	back := c.said.Add(asked.Sub(c.looked)).Sub(said)
-	if !c.looked.IsZero() && back < stepped {
-		c.looked, c.said = asked, said
+	if back := c.said.Add(asked.Sub(c.looked)).Sub(said); !c.looked.IsZero() && back >= stepped {
+		c.until = asked.Add(straddle)
+	}
+	c.looked, c.said = asked, said
+	if asked.After(c.until) && asked.Sub(c.mended) < mendEvery {
 		return nil
 	}
 	n, err := mend(ctx, p)
 	if err != nil {
-		return err // the next look tries again
+		c.until = asked.Add(straddle) // the next look tries again
+		return err
 	}
+	c.mended = asked
 	if n > 0 {
 		log.Warn("the database's clock was set back: waiting work was moved", "tasks", n)
 	}
-	c.looked, c.said = asked, said
 	return nil
 }
 

@@ -33,7 +33,7 @@ const (
 	// longest is what one attempt may take; asynq gives its place to others then.
 	longest = time.Hour
 	// clockEvery is how often the relay looks whether the database's clock went back.
-	clockEvery = 10 * time.Second
+	clockEvery = time.Second
 )
 
 // note is what travels through Redis: which row, and which hand-over of it.

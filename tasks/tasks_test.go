@@ -358,3 +358,51 @@ func TestWorkThatTheClockLeftInTheFutureIsDone(t *testing.T) {
 		t.Error("what is for later was done now")
 	}
 }
+
+// A transaction that began before the step comes to light after it, and a clock
+// that goes forth and back between two looks is not seen at all.
+func TestWorkFromAStepOfTheClockIsMended(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	var c tasks.Clock
+	look := func(later time.Duration) {
+		t.Helper()
+		if err := c.Look(b.ctx, b.Platform, later); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waits := func() (n int) {
+		t.Helper()
+		if err := b.DB.Read(b.ctx, func(ctx context.Context, tx bun.IDB) error {
+			return tx.NewRaw(`SELECT count(*) FROM tasks WHERE run_at > clock_timestamp() + interval '1 minute'`).Scan(ctx, &n)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	insert := func() {
+		b.exec(t, `INSERT INTO tasks (tenant_id, id, kind, created_at, run_at)
+			VALUES (?, gen_random_uuid(), 't.new', now() + interval '1 hour', now() + interval '1 hour')`, b.board.ID)
+	}
+	look(0)
+	insert()
+	if look(2 * time.Second); waits() != 1 {
+		t.Fatal("work was moved though the clock was not")
+	}
+	c.SetBack(time.Hour)
+	if look(2 * time.Second); waits() != 0 {
+		t.Error("work of before the step waits")
+	}
+	insert()
+	if look(10 * time.Second); waits() != 0 {
+		t.Error("work that was committed after the step waits")
+	}
+	look(2 * time.Minute)
+	insert()
+	if look(2 * time.Second); waits() != 1 {
+		t.Error("the clock was long right, and work is moved all the same")
+	}
+	if look(15 * time.Minute); waits() != 0 {
+		t.Error("work from a step that nobody saw waits for ever")
+	}
+}

@@ -385,6 +385,7 @@ func (c *chaos) end(ctx context.Context) error {
 var invariants = map[string]string{
 	"no task failed for good":                       `SELECT kind || ': ' || last_error FROM tasks WHERE failed_at IS NOT NULL`,
 	"no task is left behind":                        `SELECT kind || ' since ' || run_at FROM tasks WHERE failed_at IS NULL AND every IS NULL AND run_at < now() - interval '1 minute'`,
+	"no task is from the future":                    `SELECT kind || ' made ' || created_at FROM tasks WHERE created_at > now() + interval '1 minute'`,
 	"every ledger transaction sums to zero":         `SELECT txn::text FROM ledger_entries GROUP BY tenant_id, txn, currency HAVING sum(amount) <> 0`,
 	"every paid order has one listing that is live": `SELECT o.id::text || ' ' || l.state FROM orders o JOIN listings l ON l.tenant_id = o.tenant_id AND l.id = o.listing_id WHERE o.state = 'paid' AND l.state <> 'live'`,
 	"every paid order has one entitlement":          `SELECT o.id::text FROM orders o LEFT JOIN entitlements e ON e.tenant_id = o.tenant_id AND e.order_id = o.id AND e.kind = 'posting' WHERE o.state = 'paid' GROUP BY o.tenant_id, o.id HAVING count(e.id) <> 1`,
