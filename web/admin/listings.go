@@ -47,10 +47,10 @@ func (a *Admin) listings(c *gin.Context) error {
 	var counts map[listings.State]int
 	var cats []listings.Category
 	err := a.read(c, func(ctx context.Context, tx bun.IDB) (err error) {
-		if rows, total, err = readListings(ctx, tx, f); err != nil {
+		if counts, err = a.Listings.Counts(ctx, tx); err != nil {
 			return err
 		}
-		if counts, err = a.Listings.Counts(ctx, tx); err != nil {
+		if rows, total, err = readListings(ctx, tx, f, counts); err != nil {
 			return err
 		}
 		cats, err = a.Listings.Categories(ctx, tx)

@@ -99,8 +99,10 @@ type listingRow struct {
 	PublishedAt  *time.Time     `bun:"published_at"`
 	EndsAt       *time.Time     `bun:"ends_at"`
 	UpdatedAt    time.Time      `bun:"updated_at"`
-	Total        int            `bun:"total"`
 }
+
+// applicationsOf counts what came in for a listing.
+const applicationsOf = `(SELECT count(*) FROM applications AS ap WHERE ap.tenant_id = l.tenant_id AND ap.listing_id = l.id AND ap.withdrawn_at IS NULL)`
 
 // listingOrders are the orders that the list's heads offer; what the address
 // says is looked up here and never reaches the statement.
@@ -113,7 +115,7 @@ var listingOrders = map[string]string{
 	"-company":  "lower(c.name) DESC",
 	"published": "l.published_at", "-published": "l.published_at DESC NULLS LAST",
 	"ends": "l.ends_at", "-ends": "l.ends_at DESC NULLS LAST",
-	"applications": "applications", "-applications": "applications DESC",
+	"applications": applicationsOf, "-applications": applicationsOf + " DESC",
 }
 
 // listFilter is what the address of a list says.
@@ -126,14 +128,17 @@ var likeEscape = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 
 func like(s string) string { return "%" + likeEscape.Replace(s) + "%" }
 
-// readListings is a page of the board's listings in any order. Removed ones
-// show only when asked for.
-func readListings(ctx context.Context, tx bun.IDB, f listFilter) ([]listingRow, int, error) {
+// readListings is a page of the board's listings in any order, and how many there
+// are in all. Removed ones show only when asked for. Which they are is found first:
+// the rest is read of one page's listings alone. counts are the board's, by state.
+func readListings(ctx context.Context, tx bun.IDB, f listFilter, counts map[listings.State]int) (rows []listingRow, total int, err error) {
 	order, ok := listingOrders[f.Sort]
 	if !ok {
 		order = listingOrders[""]
 	}
-	where, args := `l.tenant_id = ?`, []any{tenant.From(ctx).ID}
+	const companies = ` JOIN companies AS c ON c.tenant_id = l.tenant_id AND c.id = l.company_id`
+	const categories = ` LEFT JOIN categories AS cat ON cat.tenant_id = l.tenant_id AND cat.id = l.category_id`
+	from, where, args := `listings AS l`, `l.tenant_id = ?`, []any{tenant.From(ctx).ID}
 	add := func(cond string, vs ...any) {
 		where += ` AND ` + cond
 		args = append(args, vs...)
@@ -144,28 +149,36 @@ func readListings(ctx context.Context, tx bun.IDB, f listFilter) ([]listingRow, 
 		add(`l.state = ?`, f.State)
 	}
 	if f.Category != "" {
+		from += categories
 		add(`cat.slug = ?`, f.Category)
 	}
 	if f.Source != "" {
 		add(`l.source = ?`, f.Source)
 	}
+	if f.Query != "" || strings.Contains(order, "c.") {
+		from += companies
+	}
 	for w := range strings.FieldsSeq(f.Query) {
 		add(`(l.title ILIKE ? OR c.name ILIKE ? OR l.public_id = ? OR l.reference = ?)`, like(w), like(w), w, w)
 	}
-	args = append(args, pageSize, (f.Page-1)*pageSize)
-	var rows []listingRow
-	err := tx.NewRaw(`SELECT l.id, l.public_id, l.slug, l.state, l.title, c.name AS company, coalesce(cat.name, '') AS category, l.source, l.featured,
-			l.published_at, l.ends_at, l.updated_at, count(*) OVER () AS total,
-			EXISTS (SELECT FROM listing_revisions AS r WHERE r.tenant_id = l.tenant_id AND r.listing_id = l.id AND r.state = 'pending') AS pending,
-			(SELECT count(*) FROM applications AS ap WHERE ap.tenant_id = l.tenant_id AND ap.listing_id = l.id AND ap.withdrawn_at IS NULL) AS applications
-		FROM listings AS l
-		JOIN companies AS c ON c.tenant_id = l.tenant_id AND c.id = l.company_id
-		LEFT JOIN categories AS cat ON cat.tenant_id = l.tenant_id AND cat.id = l.category_id
-		WHERE `+where+` ORDER BY `+order+`, l.id LIMIT ? OFFSET ?`, args...).Scan(ctx, &rows)
-	if len(rows) == 0 {
+	if f.Query == "" && f.Category == "" && f.Source == "" {
+		for state, n := range counts {
+			if f.State == string(state) || f.State == "" && state != listings.Removed {
+				total += n
+			}
+		}
+	} else if err := tx.NewRaw(`SELECT count(*) FROM `+from+` WHERE `+where, args...).Scan(ctx, &total); err != nil {
 		return nil, 0, err
 	}
-	return rows, rows[0].Total, err
+	args = append(args, pageSize, (f.Page-1)*pageSize, tenant.From(ctx).ID)
+	err = tx.NewRaw(`WITH page AS MATERIALIZED (SELECT l.id FROM `+from+` WHERE `+where+` ORDER BY `+order+`, l.id LIMIT ? OFFSET ?)
+		SELECT l.id, l.public_id, l.slug, l.state, l.title, c.name AS company, coalesce(cat.name, '') AS category, l.source, l.featured,
+			l.published_at, l.ends_at, l.updated_at,
+			EXISTS (SELECT FROM listing_revisions AS r WHERE r.tenant_id = l.tenant_id AND r.listing_id = l.id AND r.state = 'pending') AS pending,
+			`+applicationsOf+` AS applications
+		FROM page JOIN listings AS l ON l.tenant_id = ? AND l.id = page.id`+companies+categories+`
+		ORDER BY `+order+`, l.id`, args...).Scan(ctx, &rows)
+	return rows, total, err
 }
 
 // companyRow is a line of the list of companies.
