@@ -38,10 +38,7 @@ func newDesk(t testing.TB) *desk {
 		t.Fatal(err)
 	}
 	limit := accounts.NewLimiter(nil, clock.Now)
-	ops, err := accounts.NewOperators(w.Platform, limit, ln, clock.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ops := accounts.NewOperators(w.Platform, limit, ln, clock.Now)
 	sealer, err := seal.New("second factors", bytes.Repeat([]byte{7}, 32))
 	if err == nil {
 		err = ops.UseFactors(sealer)

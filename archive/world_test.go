@@ -48,10 +48,7 @@ func newPlace(t *testing.T) *place {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ops, err := accounts.NewOperators(w.Platform, accounts.NewLimiter(nil, time.Now), ln, time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ops := accounts.NewOperators(w.Platform, accounts.NewLimiter(nil, time.Now), ln, time.Now)
 	files := memblob.OpenBucket(nil)
 	t.Cleanup(func() { _ = files.Close() })
 	return &place{World: w, files: files,

@@ -385,14 +385,11 @@ func TestActingEndsInTime(t *testing.T) {
 	h := newHouse(t)
 	board := h.Board(t, "orbit")
 	clock := testkit.NewClock(time.Now())
-	ops, err := accounts.NewOperators(h.Platform, accounts.NewLimiter(nil, clock.Now), h.links, clock.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ops := accounts.NewOperators(h.Platform, accounts.NewLimiter(nil, clock.Now), h.links, clock.Now)
 	owner := h.operatorOf(t, h.signedIn(t, board.ID, authz.Owner)).Operator
 	by := h.operatorOf(t, h.signedIn(t, tenant.Nil, authz.Support))
 	var i *accounts.Impersonation
-	err = h.Platform.Write(t.Context(), func(ctx context.Context, tx bun.IDB) (err error) {
+	err := h.Platform.Write(t.Context(), func(ctx context.Context, tx bun.IDB) (err error) {
 		i, err = ops.AskImpersonation(ctx, tx, by, accounts.NewImpersonation{Board: board.ID, Operator: owner.ID, Reason: "a look"})
 		return err
 	})

@@ -167,9 +167,7 @@ func (a *app) services() (err error) {
 	}
 	a.looks = &looks.Store{DB: a.db, Packs: a.packs, Default: themes.Look{Pack: "harbor"}}
 	a.limits = accounts.NewLimiter(a.redis, time.Now)
-	if a.operators, err = accounts.NewOperators(a.platform, a.limits, a.links, time.Now); err != nil {
-		return err
-	}
+	a.operators = accounts.NewOperators(a.platform, a.limits, a.links, time.Now)
 	if err := a.operatorFactors(); err != nil {
 		return err
 	}

@@ -58,10 +58,7 @@ func TestBoardRoutes(t *testing.T) {
 	if err := s.Load(); err != nil {
 		t.Fatal(err)
 	}
-	ops, err := accounts.NewOperators(w.Platform, accounts.NewLimiter(nil, time.Now), ln, time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ops := accounts.NewOperators(w.Platform, accounts.NewLimiter(nil, time.Now), ln, time.Now)
 	a := &Admin{DB: w.DB, Archive: &archive.Service{DB: w.DB, Platform: w.Platform, Files: s.Files, Links: ln, Packs: packs, Operators: ops, Now: time.Now}, Platform: w.Platform, Boards: w.Boards, Notifier: w.Notifier, Links: ln, Site: s, Listings: ls, Billing: bill, Operators: ops, Packs: packs, Looks: store, Files: s.Files, Mail: testIdentities(t, w), MailFrom: "boards@platform.example", Now: time.Now}
 	assets, err := console.LoadAssets()
 	if err != nil {

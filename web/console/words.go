@@ -58,6 +58,7 @@ func LoadWords(sources ...fs.FS) (*Words, error) {
 }
 
 func (w *Words) add(locale string, f *i18n.MessageFile) error {
+	var rest []*i18n.Message // go-i18n makes templates of them
 	for _, m := range f.Messages {
 		if w.keys[locale][m.ID] {
 			return fmt.Errorf("words %s: %s stands twice", f.Path, m.ID)
@@ -65,9 +66,11 @@ func (w *Words) add(locale string, f *i18n.MessageFile) error {
 		w.keys[locale][m.ID] = true
 		if p, ok := readPattern(m); ok {
 			w.plain[locale][m.ID] = p
+		} else {
+			rest = append(rest, m)
 		}
 	}
-	return w.bundle.AddMessages(f.Tag, f.Messages...)
+	return w.bundle.AddMessages(f.Tag, rest...)
 }
 
 // pattern is a message's texts, with an argument's place between each two: lists
