@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
@@ -184,7 +185,7 @@ func once(ctx context.Context, db *bun.DB, n *Notifier, begin string, id ID, pla
 		_, err = conn.ExecContext(ctx, begin, id.String())
 	}
 	if err != nil {
-		discard(conn)
+		rollback(ctx, conn)
 		return fmt.Errorf("begin: %w", err)
 	}
 	state := &txState{platform: platform, changed: map[ID]struct{}{}}
@@ -194,11 +195,7 @@ func once(ctx context.Context, db *bun.DB, n *Notifier, begin string, id ID, pla
 		if finished {
 			return
 		}
-		// A panic or an error: roll back even when ctx is over; a connection
-		// that cannot is thrown away, never returned with the board bound.
-		if _, rerr := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); rerr != nil {
-			discard(conn)
-		}
+		rollback(ctx, conn) // a panic or an error
 	}()
 	inner := context.WithValue(ctx, txKey{}, state)
 	if err := fn(inner, conn); err != nil {
@@ -226,7 +223,14 @@ func once(ctx context.Context, db *bun.DB, n *Notifier, begin string, id ID, pla
 	return nil
 }
 
-// discard makes database/sql throw the connection away.
-func discard(conn bun.Conn) {
-	_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+// rollback works even when ctx is over. A connection that cannot is thrown away,
+// never returned with the board bound.
+func rollback(ctx context.Context, conn bun.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackPatience)
+	defer cancel()
+	if _, err := conn.ExecContext(ctx, "ROLLBACK"); err != nil {
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+	}
 }
+
+const rollbackPatience = 5 * time.Second

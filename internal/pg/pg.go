@@ -14,10 +14,16 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"shingle/internal/observe"
 )
+
+// A caller who goes away must not cost a connection: making one takes longer than
+// most statements. The statement may end by itself, is then cancelled, and only
+// where Postgres does not answer that is the connection given up.
+const cancelAfter, closeAfter = 200 * time.Millisecond, time.Second
 
 // Open makes a pool of at most max connections. Bun sends literals, so the
 // simple protocol is used: preparing each text costs twice the time and fails
@@ -39,11 +45,42 @@ func OpenSet(url string, max int, first string) (*sql.DB, error) {
 			return err
 		}))
 	}
-	db := stdlib.OpenDB(*cfg, opts...)
+	cfg.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
+		return &pgconn.CancelRequestContextWatcherHandler{Conn: c, CancelRequestDelay: cancelAfter, DeadlineDelay: closeAfter}
+	}
+	db := sql.OpenDB(connector{stdlib.GetConnector(*cfg, opts...)})
 	db.SetMaxOpenConns(max)
 	db.SetMaxIdleConns(max)
 	db.SetConnMaxIdleTime(5 * time.Minute)
 	return db, nil
+}
+
+type connector struct{ driver.Connector }
+
+func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+	inner, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return patient{inner.(*stdlib.Conn)}, nil
+}
+
+// patient is a connection that outlives a caller who left between two statements:
+// pgx would call it bad.
+type patient struct{ *stdlib.Conn }
+
+func (p patient) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return p.Conn.ExecContext(ctx, query, args)
+}
+
+func (p patient) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return p.Conn.QueryContext(ctx, query, args)
 }
 
 // Connect opens one connection, for LISTEN.
