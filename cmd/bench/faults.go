@@ -66,7 +66,7 @@ func (c *chaos) roll(ctx context.Context) error {
 // the load is over. The bar is 500 ms; a machine that is busy with others' work
 // is no reason to fail.
 func (w *world) startsSoon(ctx context.Context) (what string, wrong []string) {
-	took, _, err := w.coldStarts(ctx, "127.0.0.1:"+freePort(), 10)
+	took, err := w.coldStarts(ctx, "127.0.0.1:"+freePort(), 10)
 	if err != nil {
 		return "a serve starts", []string{err.Error()}
 	}

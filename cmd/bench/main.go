@@ -109,6 +109,9 @@ func run(ctx context.Context, o options) error {
 		t.memory(cached, w)
 		w.stop()
 	}
+	if err := t.keep(); err != nil {
+		return err
+	}
 	if o.scaling {
 		if err := w.scale(ctx, t); err != nil {
 			return err
@@ -120,14 +123,9 @@ func run(ctx context.Context, o options) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	text := t.String()
-	fmt.Print("\n" + text)
-	if err := os.MkdirAll(o.out, 0o750); err != nil {
-		return err
-	}
-	file := filepath.Join(o.out, t.begun.Format("2006-01-02")+".md")
-	fmt.Fprintln(os.Stderr, "written to "+file)
-	return os.WriteFile(file, []byte(text), 0o600)
+	fmt.Print("\n" + t.String())
+	fmt.Fprintln(os.Stderr, "written to "+t.file())
+	return t.keep()
 }
 
 // table is what is printed.
@@ -150,6 +148,18 @@ type line struct {
 	allocs float64 // of the process, per request
 	beside string  // what it is compared with
 	ratio  float64
+}
+
+func (t *table) file() string {
+	return filepath.Join(t.options.out, t.begun.Format(time.DateOnly)+".md")
+}
+
+// keep writes what is known so far: a long run that is cut short was not for nothing.
+func (t *table) keep() error {
+	if err := os.MkdirAll(t.options.out, 0o750); err != nil {
+		return err
+	}
+	return os.WriteFile(t.file(), []byte(t.String()), 0o600)
 }
 
 func (t *table) add(l line) {
@@ -176,7 +186,7 @@ func (t *table) memory(cached bool, w *world) {
 	if !cached {
 		where = "off"
 	}
-	t.notes = append(t.notes, fmt.Sprintf("resident after the rows with the cache %s: serve %d MB, worker %d MB, Postgres %d MB (its own memory, shared buffers once)", where, w.serves[0].resident()>>20, w.workers[0].resident()>>20, w.postgresResident()>>20))
+	t.notes = append(t.notes, fmt.Sprintf("resident after the rows with the cache %s: %s, Postgres %d MB (its own memory, shared buffers once)", where, w.ownResident(), w.postgresResident()>>20))
 }
 
 func (t *table) String() string {

@@ -15,20 +15,13 @@ import (
 // scale measures what grows: boards that are visited, replicas, listings of one
 // board, and how long a start takes.
 func (w *world) scale(ctx context.Context, t *table) error {
-	if err := w.coldStart(ctx, t); err != nil {
-		return err
-	}
-	if err := w.moreReplicas(ctx, t); err != nil {
-		return err
-	}
-	if err := w.work(ctx, t); err != nil {
-		return err
-	}
-	if err := w.moreBoards(ctx, t); err != nil {
-		return err
-	}
-	if err := w.moreListings(ctx, t); err != nil {
-		return err
+	for _, step := range []func(context.Context, *table) error{w.coldStart, w.moreReplicas, w.work, w.moreBoards, w.moreListings} {
+		if err := step(ctx, t); err != nil {
+			return err
+		}
+		if err := t.keep(); err != nil {
+			return err
+		}
 	}
 	info, err := os.Stat(w.o.binary)
 	if err != nil {
@@ -38,35 +31,42 @@ func (w *world) scale(ctx context.Context, t *table) error {
 	return nil
 }
 
-// coldStart notes the time from starting the process to its first page.
+// coldStart notes the time from starting the process to its first page, and what
+// both processes take when they have had nothing to do for a while.
 func (w *world) coldStart(ctx context.Context, t *table) error {
-	took, idle, err := w.coldStarts(ctx, w.addr, 10)
+	took, err := w.coldStarts(ctx, w.addr, 10)
 	if err != nil {
 		return err
 	}
-	t.notes = append(t.notes, fmt.Sprintf("cold start to the first page: %.0f ms (median of %d, the slowest %.0f); idle memory of serve %d MB", ms(of(took).p50), len(took), ms(took[len(took)-1]), idle>>20))
+	if err := w.start(ctx, true, 1); err != nil {
+		return err
+	}
+	defer w.stop()
+	if err := wait(ctx, 20*time.Second); err != nil {
+		return err
+	}
+	t.notes = append(t.notes, fmt.Sprintf("cold start to the first page: %.0f ms (median of %d, the slowest %.0f); idle after 20 s: %s",
+		ms(of(took).p50), len(took), ms(took[len(took)-1]), w.ownResident()))
 	return nil
 }
 
-// coldStarts measures so many starts; the times come sorted. idle is the last
-// process' memory.
-func (w *world) coldStarts(ctx context.Context, addr string, n int) (took []time.Duration, idle int64, err error) {
+// coldStarts measures so many starts; the times come sorted.
+func (w *world) coldStarts(ctx context.Context, addr string, n int) (took []time.Duration, err error) {
 	for range n {
 		begun := time.Now()
 		p, err := w.launch(ctx, "serve", addr, true)
 		if err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 		status, _, err := w.askAt(ctx, addr, request{method: "GET", host: w.boards[0].host, path: "/"})
 		took = append(took, time.Since(begun))
-		idle = p.resident()
 		p.kill() // leaving in peace takes longer
 		if err != nil || status != 200 {
-			return nil, 0, fmt.Errorf("the first page answers %d %w", status, err)
+			return nil, fmt.Errorf("the first page answers %d %w", status, err)
 		}
 	}
 	slices.Sort(took)
-	return took, idle, nil
+	return took, nil
 }
 
 // exponent is the least-squares slope in log-log.

@@ -369,6 +369,15 @@ func resident(pid int, field string) int64 {
 	return 0
 }
 
+// ownResident says what a serve and a worker take: each by itself, and together
+// with the program's file, which both have in memory, counted once.
+func (w *world) ownResident() string {
+	a, b := w.serves[0], w.workers[0]
+	file := func(p *process) int64 { return resident(p.cmd.Process.Pid, "RssFile:") }
+	return fmt.Sprintf("serve %d MB, worker %d MB, together %d MB (the program's file, %d MB, once)", a.resident()>>20, b.resident()>>20,
+		(a.resident()+b.resident()-min(file(a), file(b)))>>20, max(file(a), file(b))>>20)
+}
+
 // postgresResident is every backend's own memory, and what they share once.
 func (w *world) postgresResident() int64 {
 	var total, shared int64
