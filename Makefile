@@ -35,6 +35,7 @@ test: deps bin/tools/stripe-mock bin/tools/pebble bin/tools/helm ## Vet and test
 check: bin/tools/kubectl-validate test ## Test, again under the race detector, then lint, look for known vulnerabilities, and check licences and that the build repeats
 	@scripts/check.sh
 
+bench: export BENCH_DATA ?= $(wildcard ../shared/data/listings.jsonl)
 bench: build deps ## Measure serve and worker as users meet them; BENCH=full: 1,000 boards × 1,000 listings
 	@go run ./cmd/bench $(BENCHFLAGS)
 

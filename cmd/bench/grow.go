@@ -11,9 +11,10 @@ import (
 	"time"
 )
 
-// rate is that of rows whose latency is compared over sizes, in requests a second:
-// low, so that nothing waits for anything but itself.
-const rate = 40
+// rate is that of rows whose latency is compared over sizes, in requests a second,
+// and busy the share of the time, at most, that one after the other would take: low,
+// so that nothing waits for anything but itself.
+const rate, busy = 40, 0.4
 
 // small is how many listings each of the many boards has.
 const small = 10
@@ -123,10 +124,17 @@ type growth struct {
 
 func (g *growth) add(ctx context.Context, w *world, size int, next ask) error {
 	// The first seconds learn what a process that has been up for a while knows.
-	if _, err := open(ctx, w.addr, rate, w.o.seconds/2, next, ok); err != nil {
+	n, begun := 0, time.Now()
+	for ; n < rate && time.Since(begun) < w.o.seconds/2; n++ {
+		if _, err := w.fetch(ctx, next()); err != nil {
+			return err
+		}
+	}
+	calm := min(rate, busy*float64(n)/time.Since(begun).Seconds())
+	if _, err := open(ctx, w.addr, calm, w.o.seconds/2, next, ok); err != nil {
 		return err
 	}
-	q, err := open(ctx, w.addr, rate, w.o.seconds, next, ok)
+	q, err := open(ctx, w.addr, calm, w.o.seconds, next, ok)
 	if err != nil {
 		return err
 	}

@@ -93,7 +93,13 @@ func (w *world) moreReplicas(ctx context.Context, t *table) error {
 		}
 		w.warm(ctx)
 		d := w.draw(len(w.boards))
-		most, _, err := saturation(ctx, w.addr, w.o.seconds, func() request { return mix(d) }, func(s int) bool { return s < 500 })
+		next, good := func() request { return mix(d) }, func(s int) bool { return s < 500 }
+		// Each has a page cache of its own to fill.
+		_, _, err := saturation(ctx, w.addr, time.Duration(1+n)*w.o.seconds, next, good)
+		var most float64
+		if err == nil {
+			most, _, err = saturation(ctx, w.addr, w.o.seconds, next, good)
+		}
 		w.stop()
 		if err != nil {
 			return err
