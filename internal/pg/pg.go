@@ -142,8 +142,9 @@ func Away(err error) bool {
 	}
 	var pe *pgconn.PgError
 	if errors.As(err, &pe) {
-		// 57P0x: shutting down or starting; 53xxx: out of connections, disk or memory; 08: connection.
-		return len(pe.Code) == 5 && (pe.Code[:3] == "57P" || pe.Code[:2] == "53" || pe.Code[:2] == "08" || pe.Code == "25006")
+		// 57P0x: shutting down or starting; 57014: cancelled, as what takes too long is;
+		// 53xxx: out of connections, disk or memory; 08: connection.
+		return len(pe.Code) == 5 && (pe.Code[:3] == "57P" || pe.Code == "57014" || pe.Code[:2] == "53" || pe.Code[:2] == "08" || pe.Code == "25006")
 	}
 	if errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return true
