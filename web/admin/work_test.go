@@ -160,7 +160,11 @@ func smoke(t *testing.T, locale string) {
 	f.Set("title", "Night nurse in charge")
 	get(post("/admin/listings/"+id+"/edit", f, 303))
 	must(get("/admin/listings"), "Night nurse in charge")
-	get("/admin/listings?sort=-applications&q=nurse&category=care&source=board")
+	for _, sort := range []string{"", "updated", "title", "-title", "company", "-company", "published", "-published", "ends", "-ends", "applications", "-applications"} {
+		for _, filter := range []string{"", "&state=live", "&q=nurse", "&source=board", "&q=nurse&category=care&source=board"} {
+			must(get("/admin/listings?sort="+sort+filter), "Night nurse in charge")
+		}
+	}
 	loc = post("/admin/listings/bulk", url.Values{"act": {"pause"}, "id": {id}, "back": {"/admin/listings?state=live"}}, 303)
 	must(loc, "n=1")
 	u, _ := url.Parse(loc)
