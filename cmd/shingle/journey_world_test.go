@@ -13,6 +13,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -393,10 +394,11 @@ func do(t *testing.T, ctx context.Context, steps ...chromedp.Action[chromedp.Voi
 	}
 }
 
-// visit loads an address and wants that status.
+// visit loads an address and wants that status. A page that was about to go
+// elsewhere by itself aborts the first try.
 func visit(t *testing.T, ctx context.Context, url string, status int) { //nolint:revive // t first, as in testkit
 	t.Helper()
-	goes(t, ctx, status, chromedp.Navigate(url))
+	goes(t, ctx, status, chromedp.Navigate(url), "net::ERR_ABORTED")
 }
 
 // press clicks what leads to another page and wants that page's status.
@@ -425,14 +427,18 @@ func inView(t *testing.T, ctx context.Context, sel string) { //nolint:revive // 
 	}
 }
 
-func goes(t *testing.T, ctx context.Context, status int, step chromedp.Action[chromedp.Void]) { //nolint:revive // t first, as in testkit
+// goes wants a page of that status from a step, which is taken again where it
+// failed for a reason that passes: a part that renews itself was replaced between
+// the look and the click, which then was none, or one of those given.
+func goes(t *testing.T, ctx context.Context, status int, step chromedp.Action[chromedp.Void], passing ...string) { //nolint:revive // t first, as in testkit
 	t.Helper()
+	passes := func(err error) bool {
+		return slices.ContainsFunc(append([]string{"Could not find node with given id"}, passing...), func(s string) bool { return strings.Contains(err.Error(), s) })
+	}
 	soon, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	res, err := chromedp.RunResponse(soon, step)
-	// A part that renews itself was replaced between the look and the click, which
-	// then was none.
-	for err != nil && strings.Contains(err.Error(), "Could not find node with given id") && soon.Err() == nil {
+	for err != nil && passes(err) && soon.Err() == nil {
 		res, err = chromedp.RunResponse(soon, step)
 	}
 	if err != nil {
