@@ -19,8 +19,8 @@ const rate, busy = 40, 0.4
 // small is how many listings each of the many boards has.
 const small = 10
 
-// moreBoards visits ever more boards of one size, up to -grow, each page for the
-// first time, and notes what a board costs in memory.
+// moreBoards visits ever more boards of one size, up to -grow, with the page cache
+// off, and notes what a board costs in memory once its home and list were seen.
 func (w *world) moreBoards(ctx context.Context, t *table) error {
 	most := w.o.grow
 	if _, err := w.seedMore(ctx, w.o.boards+most, small); err != nil {

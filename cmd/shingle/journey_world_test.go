@@ -394,8 +394,8 @@ func do(t *testing.T, ctx context.Context, steps ...chromedp.Action[chromedp.Voi
 	}
 }
 
-// visit loads an address and wants that status. A page that was about to go
-// elsewhere by itself aborts the first try.
+// visit loads an address and wants that status. The browser aborts a load that
+// another one gets in the way of, as the end of the page before may.
 func visit(t *testing.T, ctx context.Context, url string, status int) { //nolint:revive // t first, as in testkit
 	t.Helper()
 	goes(t, ctx, status, chromedp.Navigate(url), "net::ERR_ABORTED")
